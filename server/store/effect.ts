@@ -1,0 +1,14 @@
+import type { Key } from '../../proto/ids.ts'
+
+/**
+ * What an operation changes, physically: the same bytes on every mirror, with no clock, allocator or permission in it
+ * (R8). Applying a list of effects, in order, again from its beginning, gives the same state (S10).
+ */
+export type Effect =
+  | { readonly kind: 'put'; readonly key: Key; readonly value: Uint8Array }
+  | { readonly kind: 'delete'; readonly key: Key }
+  /** Bytes into a blob, which is made if it is not there. A gap before `offset` reads as zeros. */
+  | { readonly kind: 'blob.write'; readonly blob: bigint; readonly offset: number; readonly data: Uint8Array }
+  /** Exactly `size` bytes long from now on; longer reads as zeros. */
+  | { readonly kind: 'blob.truncate'; readonly blob: bigint; readonly size: number }
+  | { readonly kind: 'blob.delete'; readonly blob: bigint }
