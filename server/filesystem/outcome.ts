@@ -1,14 +1,21 @@
 import type { Reply } from '../../proto/generated/file-service.ts'
+import type { Key } from '../../proto/ids.ts'
 import type { Effect } from '../store/effect.ts'
 
-/** What an operation says: its reply, and what is to change before anybody may see it. */
+/**
+ * What an operation says: its reply, and what is to change before anybody may see it. At most one of `blobRead`, `scan`
+ * and `inodes` is there: then the reply is still without what they name, and the effects are none.
+ *
+ * Whatever touches an inode's contents, or the names in a directory, also puts that inode: so it is enough to look at
+ * the keys that an operation read to know whether its answer depends on something that is not committed.
+ */
 export interface Outcome {
   readonly reply: NonNullable<Reply['kind']>
   readonly effects: readonly Effect[]
   /** READ of contents that stand in a blob: the shell fetches them and puts them into the `data` reply. */
   readonly blobRead?: { readonly blob: bigint; readonly offset: number; readonly length: number }
-  /** READDIR: the shell scans these keys (prefix, from a key on) and builds the listing with `listing()`. */
+  /** READDIR: the shell scans these keys (prefix, from a key on) and builds the reply with `listing()`. */
   readonly scan?: { readonly prefix: Key; readonly from: Key; readonly count: number }
+  /** STATFS: how many inodes there are; the shell builds the reply with `statfs()` and the space that it knows of. */
+  readonly inodes?: number
 }
-
-type Key = import('../../proto/ids.ts').Key

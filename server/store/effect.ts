@@ -9,6 +9,6 @@ export type Effect =
   | { readonly kind: 'delete'; readonly key: Key }
   /** Bytes into a blob, which is made if it is not there. A gap before `offset` reads as zeros. */
   | { readonly kind: 'blob.write'; readonly blob: bigint; readonly offset: number; readonly data: Uint8Array }
-  /** Exactly `size` bytes long from now on; longer reads as zeros. */
+  /** Exactly `size` bytes long from now on, made if it is not there; what it grew by reads as zeros. */
   | { readonly kind: 'blob.truncate'; readonly blob: bigint; readonly size: number }
   | { readonly kind: 'blob.delete'; readonly blob: bigint }
