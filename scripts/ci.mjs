@@ -27,21 +27,26 @@ function obstacle() {
 const lines = (text) => text.split('\n').filter((line) => line !== '')
 const unescaped = (text) => text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8)))
 
-/** By mount id: a mount that another one covers counts as well. */
-const mounts = () =>
-  new Map(
-    lines(readFileSync('/proc/self/mountinfo', 'utf8')).map((line) => [
-      line.split(' ')[0],
-      unescaped(line.split(' ')[4]),
-    ]),
-  )
-const namespaces = () => new Set(existsSync('/run/netns') ? readdirSync('/run/netns') : [])
-const loops = () =>
-  new Set(
-    existsSync('/sys/block')
-      ? readdirSync('/sys/block').filter((name) => existsSync(`/sys/block/${name}/loop/backing_file`))
-      : [],
-  )
+/** Ours are those in the run's own folder, and Banyan's anywhere: this machine may have others' that came meanwhile. */
+function mounts(scratch) {
+  return lines(readFileSync('/proc/self/mountinfo', 'utf8'))
+    .map((line) => line.split(' '))
+    .map((fields) => ({ id: fields[0], dir: unescaped(fields[4]), type: fields[fields.indexOf('-') + 1] }))
+    .filter(({ dir, type }) => dir.startsWith(`${scratch}/`) || /^fuse.*banyan/.test(type))
+}
+
+const namespaces = () =>
+  existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.startsWith('banyan')) : []
+
+/** Loop devices over a file of this run. */
+const loops = (scratch) =>
+  readdirSync('/sys/block').filter((name) => {
+    try {
+      return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').startsWith(`${scratch}/`)
+    } catch {
+      return false // not a loop device, or not in use
+    }
+  })
 
 /** Everything that this run started, whatever became of its parents: the mark is in its environment. */
 function processes() {
@@ -78,13 +83,12 @@ async function removeLeftovers(before, scratch) {
       // it ended by itself
     }
   }
-  for (const [id, dir] of [...mounts()].reverse()) {
+  for (const { id, dir } of mounts(scratch).reverse()) {
     if (before.mounts.has(id)) continue
     found.push(`mount ${dir}`)
     spawnSync('umount', ['-l', dir], { timeout: 5000 })
   }
-  for (const name of loops()) {
-    if (before.loops.has(name)) continue
+  for (const name of loops(scratch)) {
     found.push(`loop device ${name}`)
     spawnSync('losetup', ['-d', `/dev/${name}`], { timeout: 5000 })
   }
@@ -135,8 +139,8 @@ async function main() {
     console.error(`ci: ${reason}`)
     return { passed: 0, failed: 1 }
   }
-  const before = { mounts: mounts(), namespaces: namespaces(), loops: loops() }
   const scratch = mkdtempSync(path.join(os.tmpdir(), 'banyan-ci-'))
+  const before = { mounts: new Set(mounts(scratch).map(({ id }) => id)), namespaces: new Set(namespaces()) }
   const report = path.join(scratch, 'npm-report.json')
   const { code, late } = await runTests(scratch, report)
   const counted = readReport(report)
