@@ -1,0 +1,30 @@
+import type { Caller, Operation, Reply } from '../../proto/generated/file-service.ts'
+
+/** One file operation, as the protocol has it. */
+export type FileCall = NonNullable<Operation['kind']>
+
+/** What a file operation answers. Which case belongs to which operation says file-service.proto. */
+export type FileResult = NonNullable<Reply['kind']>
+
+/** What names a call durably (S26), and how it may be interrupted. */
+export interface CallIdentity {
+  /** The kernel's number of the request, without the bit that marks a request sent again. */
+  readonly unique: bigint
+  /** 0, 1, 2, ... within one request. */
+  readonly step: number
+  /** INTERRUPT of the request. */
+  readonly signal?: AbortSignal
+}
+
+/** The cluster's files, as the driver sees them. */
+export interface FileClient {
+  /**
+   * Executes one operation. A change is executed once, whatever fails meanwhile, and whatever process asks again under
+   * the same `unique` and `step`. While no provider answers it waits, up to `unavailableMs`, then EIO (S29).
+   *
+   * When `signal` is aborted: EINTR if the operation certainly has no effect, otherwise its true result.
+   *
+   * @throws FsError
+   */
+  call(operation: FileCall, caller: Caller, how: CallIdentity): Promise<FileResult>
+}
