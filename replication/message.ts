@@ -1,7 +1,7 @@
 import type { Epoch, Incarnation, Seq } from '../proto/ids.ts'
 import type { Entry, EpochStart, Mark } from './entry.ts'
 import type { ItemDigest, Ms, Space } from './ports.ts'
-import type { Slice, Wanted, WorkItem } from './work.ts'
+import type { Progress, Slice, Wanted, WorkItem } from './work.ts'
 
 /** Who sent a message, and under which epoch (R5, S20). In every message, both ways. */
 export interface Envelope {
@@ -33,6 +33,11 @@ export type Message = Envelope &
 export interface Heartbeat {
   readonly kind: 'heartbeat'
   readonly sentAt: Ms
+  /** The process this is meant for, and its attachment: a lease is nobody else's (S20). Attempt 0: not attached. */
+  readonly to: Incarnation
+  readonly attempt: number
+  /** Stream messages sent to that attachment so far: who has fewer, and gets no more, has lost some. */
+  readonly number: number
   /** The receiver's `sentAt` that this answers, and for how long from then it may serve reads; 0: no lease (R13). */
   readonly echo: Ms
   readonly leaseMs: number
@@ -45,7 +50,13 @@ export interface HeartbeatReply {
   readonly sentAt: Ms
   readonly echo: Ms
   readonly promiseMs: number
+  /** The attachment that `last` (in the journal) and `durable` (flushed) speak for; 0: none. */
+  readonly attempt: number
   readonly last: Seq
+  readonly durable: Seq
+  /** Applied to this member's state, for status. */
+  readonly applied: Seq
+  readonly progress: Progress | undefined
   readonly space: Space
 }
 
@@ -101,7 +112,6 @@ export type StreamContent =
   | { readonly kind: 'commit' }
   | { readonly kind: 'flush'; readonly ticket: number }
   | { readonly kind: 'slice'; readonly ticket: number; readonly slice: Slice }
-  | { readonly kind: 'work'; readonly work: readonly WorkItem[] }
   | { readonly kind: 'verify'; readonly ticket: number; readonly item: WorkItem; readonly detail: boolean }
 
 /** Everything up to `last` is in the sender's journal (R7). */
@@ -109,7 +119,6 @@ export interface Ack {
   readonly kind: 'ack'
   readonly attempt: number
   readonly last: Seq
-  readonly number: number
 }
 
 export interface Flushed {
@@ -158,11 +167,13 @@ export interface Verified {
   readonly digest: ItemDigest
 }
 
-/** From a member whose host went down, to the other members, while no member of the set is whole (R12). */
+/** Between members, while none leads and some have lost the end of their journals: who has the longest (R12). */
 export interface Recovering {
   readonly kind: 'recovering'
   readonly last: Mark
   readonly amnesia: boolean
+  /** Processes the sender has heard since it started: an answer that does not name the asker is an old one (VR's nonce). */
+  readonly heard: readonly Incarnation[]
 }
 
 /** These have a connection of their own, so that bulk can't starve them (S19). */

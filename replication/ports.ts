@@ -81,7 +81,7 @@ export interface Opened {
   /** The entry that the journal begins after: it can be read from base.seq + 1 on. */
   readonly base: Mark
   readonly history: readonly EpochStart[]
-  /** Committed and applied for certain. <= last.seq */
+  /** Committed and applied for certain. <= last.seq, unless the journal lost its end (amnesia). */
   readonly applied: Seq
   /** On this disk for certain: journal, blobs and store (S11). <= applied */
   readonly durable: Seq
@@ -97,6 +97,12 @@ export interface Opened {
  */
 export interface Storage {
   readonly opened: Opened
+
+  /**
+   * This member's journal is the longest there is, after everybody lost power: what it has is what there is (R12).
+   * Until this, or `endResync`, every opening says `amnesia`, however often the process starts.
+   */
+  trustJournal(): void
 
   /** Puts the next entry (last.seq + 1) where kill -9 can't reach it, payload included (R7). `full`: nothing was written. */
   append(entry: Entry): 'appended' | 'full'
@@ -120,7 +126,7 @@ export interface Storage {
   /** Brings everything appended and committed so far to the disk, then records it as durable. */
   flush(done: (outcome: 'flushed' | 'failed', upTo: Seq) => void): void
 
-  /** What changed after `after`, up to what is committed. */
+  /** What changed after `after`, up to what is committed at the call, or later. */
   touchedSince(after: Seq, done: (touched: Touched) => void): void
   /** What is in the journal after `after`, committed or not. For what a returning member did alone (R35). */
   touchedInTail(after: Seq): Touched
@@ -130,8 +136,6 @@ export interface Storage {
    * With a mark there already: `work` is added to what remains.
    */
   beginResync(base: Mark, history: readonly EpochStart[], work: readonly WorkItem[]): void
-  /** Adds to what remains. */
-  addWork(work: readonly WorkItem[]): void
   resync(): ResyncMark | undefined
   /** What this member has of an item, perhaps cut to a part of it (`rest` is the other part). */
   describe(item: WorkItem, done: (wanted: Wanted, rest: WorkItem | undefined) => void): void

@@ -65,3 +65,24 @@ export interface Progress {
   readonly itemsDone: number
   readonly itemsTotal: number
 }
+
+/** Everything there is, in two items. */
+export const everything: readonly WorkItem[] = [
+  { kind: 'keyRange', from: '' as Key, to: undefined },
+  { kind: 'blobRange', from: 0n, to: undefined },
+]
+
+/** What was touched, cut into items that fit a slice each. */
+export function workFor(touched: Touched): readonly WorkItem[] {
+  if (touched.everything) return everything
+  const items: WorkItem[] = []
+  for (let i = 0; i < touched.keys.length; i += sliceKeysMax) {
+    items.push({ kind: 'keys', keys: touched.keys.slice(i, i + sliceKeysMax) })
+  }
+  for (const { blob, offset, length } of touched.ranges) {
+    for (let done = 0; done < length; done += sliceBytesMax) {
+      items.push({ kind: 'range', blob, offset: offset + done, length: Math.min(sliceBytesMax, length - done) })
+    }
+  }
+  return items
+}

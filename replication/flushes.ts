@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import type { NodeId, Seq } from '../proto/ids.ts'
+import type { Core } from './core.ts'
+import type { InSyncSet } from './in-sync-set.ts'
+import type { Member } from './member.ts'
+
+/** fsync: everything up to a position is committed, and on the disk of every member of the set (R7). */
+export class Flushes {
+  readonly #core: Core
+  readonly #members: ReadonlyMap<NodeId, Member>
+  readonly #set: InSyncSet
+  #waiting: { readonly ticket: number; readonly upTo: Seq }[] = []
+  #ownFlushed = 0 as Seq
+  #own: 'no' | 'asked' | 'asked, and again' = 'no'
+
+  constructor(core: Core, members: ReadonlyMap<NodeId, Member>, set: InSyncSet) {
+    this.#core = core
+    this.#members = members
+    this.#set = set
+  }
+
+  ask(ticket: number): void {
+    this.#waiting.push({ ticket, upTo: this.#core.journal.last.seq })
+    this.#flushOwn()
+    for (const member of this.#members.values()) {
+      member.pump()
+      if (this.#set.counts(member.node) || member.caughtUp) member.askFlush(ticket)
+    }
+  }
+
+  onFlushed(member: Member, durable: Seq): void {
+    member.durable = Math.max(member.durable, durable) as Seq
+    const again = member.flushing === 'asked, and again'
+    member.flushing = 'no'
+    if (again) member.askFlush(0)
+  }
+
+  /** What an earlier reign has promised to be on every disk is not known: at most everything committed by then. */
+  reckonWith(flushed: Seq): void {
+    this.#set.flushedTo = flushed
+  }
+
+  settle(): void {
+    if (this.#waiting.length === 0) return
+    let least = Math.min(this.#ownFlushed, this.#core.journal.committed)
+    for (const member of this.#members.values()) {
+      if (this.#set.counts(member.node)) least = Math.min(least, member.durable)
+    }
+    const done = this.#waiting.filter((flush) => flush.upTo <= least)
+    if (done.length > 0) this.#waiting = this.#waiting.filter((flush) => flush.upTo > least)
+    for (const flush of done) {
+      this.#set.flushedTo = Math.max(this.#set.flushedTo, flush.upTo) as Seq
+      this.#core.ports.host.flushAnswer(flush.ticket, 'flushed')
+    }
+  }
+
+  end(): void {
+    for (const { ticket } of this.#waiting) this.#core.ports.host.flushAnswer(ticket, 'lost')
+    this.#waiting = []
+  }
+
+  #flushOwn(): void {
+    if (this.#own !== 'no') {
+      this.#own = 'asked, and again'
+      return
+    }
+    this.#own = 'asked'
+    this.#core.ports.storage.flush((outcome, upTo) => {
+      // A failed fsync is never tried again: what the kernel then says of those pages is not to be trusted (S11).
+      assert(outcome === 'flushed', 'the disk refused a flush: this member ends, another takes over')
+      this.#ownFlushed = Math.max(this.#ownFlushed, upTo) as Seq
+      const again = this.#own === 'asked, and again'
+      this.#own = 'no'
+      this.settle()
+      if (again) this.#flushOwn()
+    })
+  }
+}

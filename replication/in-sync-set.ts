@@ -1,0 +1,164 @@
+import type { NodeId, Seq } from '../proto/ids.ts'
+import type { Core } from './core.ts'
+import type { Member } from './member.ts'
+import type { Ms } from './ports.ts'
+import type { VolumeRecord } from './record.ts'
+import { grown, handedOver, renamed, shrunk } from './record-changes.ts'
+import type { WorkItem } from './work.ts'
+
+/** Who is in the set, who leaves it when, who comes in: the primary's half. The record decides (R9). */
+export class InSyncSet {
+  readonly #core: Core
+  readonly #members: ReadonlyMap<NodeId, Member>
+  /** Out of the record, but perhaps still answering reads until then: nothing commits without them before (R4). */
+  readonly #lingering = new Map<NodeId, Ms>()
+  /** What is to be brought over when a member attaches next, besides what it misses. */
+  readonly #extra = new Map<NodeId, readonly WorkItem[]>()
+  #inSync: readonly NodeId[]
+  /** Somebody was told that everything up to here is on every disk of the set: a newcomer's disk must have it too (S11). */
+  flushedTo = 0 as Seq
+
+  constructor(core: Core, members: ReadonlyMap<NodeId, Member>) {
+    this.#core = core
+    this.#members = members
+    this.#inSync = core.record()?.record.inSync ?? []
+  }
+
+  #record(): VolumeRecord | undefined {
+    return this.#core.record()?.record
+  }
+
+  /** The set without ourselves. */
+  mirrors(): readonly NodeId[] {
+    return this.#inSync.filter((node) => node !== this.#core.self.node)
+  }
+
+  /** In the set, as the process that the record names. */
+  holds(member: Member): boolean {
+    return this.#inSync.includes(member.node) && this.#record()?.incarnations[member.node] === member.incarnation
+  }
+
+  /** In the set, or perhaps in it as soon as a swap is settled. */
+  counts(node: NodeId): boolean {
+    return this.#inSync.includes(node) || (this.#core.swapper.pending?.inSync.includes(node) ?? false)
+  }
+
+  /** Everybody without whom nothing commits: the set; who is asked to come in (R10); who has just left it (R4). */
+  *required(): Generator<Member> {
+    for (const member of this.#members.values()) {
+      if (this.counts(member.node) || this.#lingers(member.node)) yield member
+    }
+  }
+
+  /** The last entry that everybody required has acknowledged. */
+  committable(): Seq {
+    const record = this.#record()
+    if (record === undefined || this.#inSync.length < record.minInSync) return 0 as Seq
+    let least = this.#core.journal.last.seq
+    for (const member of this.required()) least = Math.min(least, member.acked) as Seq
+    return least
+  }
+
+  onRecord(record: VolumeRecord): void {
+    const now = this.#core.ports.clock.now()
+    for (const node of this.#inSync) {
+      const member = this.#members.get(node)
+      if (member === undefined || record.inSync.includes(node)) continue
+      if (member.grantedUntil > now) this.#lingering.set(node, member.grantedUntil)
+      this.#core.ports.log('mirror.dropped', { node, epoch: record.epoch, why: member.leaving })
+      member.detach()
+    }
+    for (const node of record.inSync) this.#lingering.delete(node)
+    this.#inSync = record.inSync
+  }
+
+  /** It has let go of its lease: it is a new process, or has begun a new attachment. */
+  released(member: Member): void {
+    this.#lingering.delete(member.node)
+    member.grantedUntil = 0
+  }
+
+  leave(member: Member, reason: string): void {
+    member.leaving = reason
+    member.detach()
+    this.onTick()
+  }
+
+  bringOver(node: NodeId, work: readonly WorkItem[]): void {
+    const member = this.#members.get(node)
+    if (member === undefined) return
+    this.#extra.set(node, [...(this.#extra.get(node) ?? []), ...work])
+    this.leave(member, 'it is to be mended')
+  }
+
+  extra(node: NodeId): readonly WorkItem[] {
+    return this.#extra.get(node) ?? []
+  }
+
+  broughtOver(node: NodeId): void {
+    this.#extra.delete(node)
+  }
+
+  onTick(): void {
+    const versioned = this.#core.record()
+    if (versioned === undefined || this.#core.swapper.pending !== undefined) return
+    const leaving = this.mirrors().filter((node) => this.#mustLeave(node))
+    if (leaving.length > 0) {
+      this.#core.swapper.start(versioned, shrunk(versioned.record, leaving))
+      return
+    }
+    for (const node of this.mirrors()) {
+      const member = this.#members.get(node)
+      if (member?.incarnation === undefined || member.mode !== 'following' || this.holds(member)) continue
+      this.#core.swapper.start(versioned, renamed(versioned.record, node, member.incarnation))
+      return
+    }
+  }
+
+  /** A member that has everything is counted from the moment it is asked in (R10). */
+  grow(): void {
+    const versioned = this.#core.record()
+    if (versioned === undefined || this.#core.swapper.pending !== undefined) return
+    for (const member of this.#members.values()) {
+      if (this.#inSync.includes(member.node) || member.incarnation === undefined || !this.#isReady(member)) continue
+      this.#core.swapper.start(versioned, grown(versioned.record, member.node, member.incarnation))
+      return
+    }
+  }
+
+  handOver(to: NodeId): void {
+    const versioned = this.#core.record()
+    if (versioned !== undefined) this.#core.swapper.start(versioned, handedOver(versioned.record, to))
+  }
+
+  #isReady(member: Member): boolean {
+    if (member.mode === 'absent' || !member.caughtUp || this.#mustLeave(member.node)) return false
+    return member.acked >= this.#core.journal.committed && member.durable >= this.flushedTo
+  }
+
+  #lingers(node: NodeId): boolean {
+    const until = this.#lingering.get(node)
+    if (until === undefined) return false
+    const dead = this.#core.deaths.has(node, this.#record()?.incarnations[node])
+    if (!dead && this.#core.ports.clock.now() < until) return true
+    this.#lingering.delete(node)
+    return false
+  }
+
+  #mustLeave(node: NodeId): boolean {
+    const member = this.#members.get(node)
+    if (member === undefined || member.leaving !== undefined) return true
+    const { clock } = this.#core.ports
+    const { silence, progress } = this.#core.timing
+    if (this.#core.deaths.has(node, member.incarnation ?? this.#record()?.incarnations[node]))
+      member.leaving = 'its process ended'
+    else if (member.mode === 'resyncing' && this.#inSync.includes(node)) member.leaving = 'it fetches what it missed'
+    else if (clock.now() - member.lastHeard > silence) member.leaving = 'it is silent'
+    else if (this.#stalled(member) && clock.now() - member.ackedAt > progress) member.leaving = 'it does not get on'
+    return member.leaving !== undefined
+  }
+
+  #stalled(member: Member): boolean {
+    return member.mode === 'absent' || member.acked < this.#core.journal.last.seq
+  }
+}
