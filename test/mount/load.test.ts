@@ -22,7 +22,10 @@ void t.test('on a plain directory a load finds no fault, and every fault planted
   })
   const records = await load.stop()
   t.comment(`${records.reduce((sum, record) => sum + record.operations.length, 0)} operations`)
-  t.ok(records.every((record) => record.operations.some((operation) => operation.start >= began)), 'each did something')
+  t.ok(
+    records.every((record) => record.operations.some((operation) => operation.start >= began)),
+    'each did something',
+  )
   t.ok(
     records.every((record) => record.accesses.some((access) => access.kind === 'read')),
     'registers were read',

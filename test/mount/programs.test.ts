@@ -43,7 +43,11 @@ void t.test('a tar of 5,000 files is extracted equal, on every mount and after m
   const equal = async (where: string, what: string) => {
     const diff = await run('diff', ['-r', '--no-dereference', plain, where])
     report(t, `diff -r ${what}`, diff)
-    t.equal(diff.code, 0, `diff -r finds no difference ${what}: ${diff.stdout.slice(0, 500)}${diff.stderr.slice(0, 500)}`)
+    t.equal(
+      diff.code,
+      0,
+      `diff -r finds no difference ${what}: ${diff.stdout.slice(0, 500)}${diff.stderr.slice(0, 500)}`,
+    )
   }
   await equal(extracted, 'where it was extracted')
   const [mirror] = await cluster.others()
@@ -52,7 +56,8 @@ void t.test('a tar of 5,000 files is extracted equal, on every mount and after m
   await cluster.unmount(pinned)
   await cluster.mount('pinned', { provider: mirror ?? 's2' })
   await equal(join(pinned, 'tree'), 'after it was unmounted and mounted again')
-  const modes = (top: string) => mustRun('sh', ['-c', `cd '${top}' && find . -printf '%P %m %y %s\\n' | grep -v ' d ' | sort`])
+  const modes = (top: string) =>
+    mustRun('sh', ['-c', `cd '${top}' && find . -printf '%P %m %y %s\\n' | grep -v ' d ' | sort`])
   t.equal((await modes(extracted)).stdout, (await modes(plain)).stdout, 'modes and sizes are those of the originals')
   await cluster.unmount(pinned)
 })
@@ -98,7 +103,14 @@ void t.test('a second rsync moves nothing', async (t) => {
 void t.test('random writes are read back as they were written', async (t) => {
   const file = join(cluster.tree, 'fio')
   const args = ['--name=verify', `--filename=${file}`, '--rw=randwrite', '--size=24m', '--verify=crc32c']
-  const more = ['--bsrange=1k-64k', '--bs_unaligned', '--verify_fatal=1', '--do_verify=1', '--ioengine=psync', '--fsync=64']
+  const more = [
+    '--bsrange=1k-64k',
+    '--bs_unaligned',
+    '--verify_fatal=1',
+    '--do_verify=1',
+    '--ioengine=psync',
+    '--fsync=64',
+  ]
   const fio = await run('fio', [...args, ...more, '--randseed=20', '--output-format=normal'], { limitMs: 180_000 })
   report(t, 'fio --verify', fio)
   t.equal(fio.code, 0, `fio --verify finds no wrong block: ${fio.stderr.slice(0, 500)}`)
