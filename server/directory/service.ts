@@ -1,0 +1,152 @@
+import {
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  Metadata,
+  type ServiceError,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js'
+import type * as wire from '../../proto/generated/directory-service.ts'
+import type { DirectoryServiceServer } from '../../proto/generated/directory-service.ts'
+import type { Versioned } from '../../replication/record.ts'
+import {
+  type Advertisement,
+  type Closable,
+  type Directory,
+  DirectoryRefusal,
+  DirectoryUnavailable,
+} from './directory.ts'
+import {
+  advertFromWire,
+  advertToWire,
+  incarnationFromWire,
+  nodeFromWire,
+  recordFromWire,
+  versionedToWire,
+  volumeFromWire,
+} from './wire.ts'
+
+/** An advert whose process says nothing for so long has ended. Three of the client's keep-alives may be lost. */
+export const advertLeaseMs = 2000
+
+/** Events that may wait in one watcher's connection. Beyond it the connection is cut: the watcher begins anew. */
+const waitingEventsMax = 1000
+
+/** Offers a directory over gRPC. The socket is the only gate: whoever may open it may do everything (S30). */
+export function directoryService(
+  directory: Directory,
+  options: { readonly leaseMs?: number } = {},
+): DirectoryServiceServer {
+  const leaseMs = options.leaseMs ?? advertLeaseMs
+  return {
+    readRecord: (call, answer) =>
+      reply(answer, async () => recordReply(await directory.readRecord(call.request.volume))),
+    createRecord: (call, answer) =>
+      reply(answer, async () => {
+        const { volume, record } = call.request
+        return recordReply(await directory.createRecord(volume, recordFromWire(record)))
+      }),
+    swapRecord: (call, answer) =>
+      reply(answer, async () => {
+        const { volume, expected, next } = call.request
+        return recordReply(await directory.swapRecord(volume, Number(expected), recordFromWire(next)))
+      }),
+    attestDeath: (call, answer) =>
+      reply(answer, async () => {
+        await directory.attestDeath(nodeFromWire(call.request.node), incarnationFromWire(call.request.incarnation))
+        return {}
+      }),
+    watch: watchHandler(directory),
+    advertise: advertiseHandler(directory, leaseMs),
+  }
+}
+
+function watchHandler(directory: Directory): handleServerStreamingCall<wire.WatchRequest, wire.WatchEvent> {
+  return (call) => {
+    let watch: Closable | undefined
+    let waiting = 0
+    const end = (): void => watch?.close()
+    const send = (kind: NonNullable<wire.WatchEvent['kind']>): void => {
+      if (waiting >= waitingEventsMax) {
+        end()
+        call.destroy(failure(status.RESOURCE_EXHAUSTED, 'the watcher does not read'))
+        return
+      }
+      waiting += 1
+      call.write({ kind }, () => {
+        waiting -= 1
+      })
+    }
+    call.on('cancelled', end).on('close', end).on('error', end)
+    try {
+      watch = directory.watch(volumeFromWire(call.request.volume), {
+        record: (versioned) => send({ $case: 'record', value: versionedToWire(versioned) }),
+        death: (node, incarnation) => send({ $case: 'death', value: { node, incarnation } }),
+        providers: (adverts) => send({ $case: 'adverts', value: { adverts: adverts.map(advertToWire) } }),
+      })
+    } catch (error) {
+      call.destroy(serviceError(error))
+    }
+  }
+}
+
+function advertiseHandler(
+  directory: Directory,
+  leaseMs: number,
+): handleClientStreamingCall<wire.AdvertiseFrame, wire.AdvertiseReply> {
+  return (call, answer) => {
+    let advertisement: Advertisement | undefined
+    let timer: NodeJS.Timeout | undefined
+    let over = false
+    const end = (error?: unknown): void => {
+      if (over) return
+      over = true
+      clearTimeout(timer)
+      advertisement?.close()
+      if (error === undefined) answer(null, {})
+      else answer(serviceError(error))
+    }
+    call.on('data', ({ volume, advert }: wire.AdvertiseFrame) => {
+      if (over) return
+      try {
+        if (advert === undefined) throw new DirectoryRefusal('an advert is missing')
+        const judged = advertFromWire(advert)
+        if (advertisement === undefined) advertisement = directory.advertise(volumeFromWire(volume), judged)
+        else advertisement.update(judged)
+        clearTimeout(timer)
+        timer = setTimeout(() => end(new DirectoryUnavailable(`silent for ${leaseMs} ms`)), leaseMs)
+      } catch (error) {
+        end(error)
+      }
+    })
+    call.on('end', () => end())
+    call.on('cancelled', () => end())
+    call.on('error', () => end())
+  }
+}
+
+function recordReply(versioned: Versioned | undefined): wire.RecordReply {
+  return { record: versioned && versionedToWire(versioned) }
+}
+
+function reply<T>(answer: sendUnaryData<T>, make: () => Promise<T>): void {
+  make().then(
+    (value) => answer(null, value),
+    (error: unknown) => answer(serviceError(error)),
+  )
+}
+
+function serviceError(error: unknown): ServiceError {
+  const code =
+    error instanceof DirectoryRefusal
+      ? status.INVALID_ARGUMENT
+      : error instanceof DirectoryUnavailable
+        ? status.UNAVAILABLE
+        : status.INTERNAL
+  const message = error instanceof Error ? error.message : String(error)
+  return failure(code, message)
+}
+
+function failure(code: status, details: string): ServiceError {
+  return Object.assign(new Error(details), { code, details, metadata: new Metadata() })
+}
