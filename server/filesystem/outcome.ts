@@ -16,6 +16,12 @@ export interface Outcome {
   readonly blobRead?: { readonly blob: bigint; readonly offset: number; readonly length: number }
   /** READDIR: the shell scans these keys (prefix, from a key on) and builds the reply with `listing()`. */
   readonly scan?: { readonly prefix: Key; readonly from: Key; readonly count: number }
-  /** STATFS: how many inodes there are; the shell builds the reply with `statfs()` and the space that it knows of. */
+  /** STATFS: how many inodes there are; the shell builds the reply with `space()`. */
   readonly inodes?: number
+}
+
+/** When an operation is executed: the clock's only way in. */
+export interface At {
+  /** Nanoseconds since 1970. */
+  readonly nowNs: bigint
 }

@@ -1,0 +1,32 @@
+import type { Effect } from '../store/effect.ts'
+import { inodeCounter, inodeKey, sessionCounter } from '../store/keys.ts'
+import { encodeCounter, encodeInode, typeDirectory } from '../store/records.ts'
+import { rootIno } from './inode.ts'
+import { modeOf } from './mode.ts'
+import type { At } from './outcome.ts'
+
+/** What makes an empty state a volume: the root, root's own with mode 0755, and the counters. */
+export function format(at: At): readonly Effect[] {
+  const root = {
+    mode: modeOf(typeDirectory, 0o755),
+    uid: 0,
+    gid: 0,
+    nlink: 2,
+    size: 0,
+    atimeNs: at.nowNs,
+    mtimeNs: at.nowNs,
+    ctimeNs: at.nowNs,
+    btimeNs: at.nowNs,
+    version: 1,
+    rdev: 0,
+    blob: 0n,
+    parent: rootIno,
+    entries: 0,
+    target: new Uint8Array(0),
+  }
+  return [
+    { kind: 'put', key: inodeKey(rootIno), value: encodeInode(root) },
+    { kind: 'put', key: inodeCounter, value: encodeCounter({ next: rootIno + 1n, used: 1 }) },
+    { kind: 'put', key: sessionCounter, value: encodeCounter({ next: 1n, used: 0 }) },
+  ]
+}

@@ -1,0 +1,96 @@
+import { FsError } from '../../proto/errno.ts'
+import type { Caller } from '../../proto/generated/file-service.ts'
+import { inodeCounter, inodeKey } from '../store/keys.ts'
+import { decodeCounter, encodeCounter, encodeInode, type Inode, typeDirectory } from '../store/records.ts'
+import { addName, changeDirectory, type Directory, demandAlive, findName, searchable } from './directory.ts'
+import type { Draft } from './draft.ts'
+import { groupExecute, isDirectory, mayWrite, modeOf, setGid, typeOf } from './mode.ts'
+import { checkName, isDot, isDotDot } from './name.ts'
+import { demand, inGroup, isRoot } from './permission.ts'
+import type { View } from './view.ts'
+
+const nothing = new Uint8Array(0)
+
+/** What an inode begins as. `bits` are the permission bits, umask already taken away. */
+export interface NewInode {
+  readonly type: number
+  readonly bits: number
+  readonly rdev?: number
+  readonly target?: Uint8Array
+}
+
+/**
+ * The directory in which `name` may be made.
+ *
+ * @throws FsError ESTALE, ENOTDIR, EACCES, ENOENT (removed directory, empty name), ENAMETOOLONG, EINVAL, EEXIST
+ */
+export function directoryForNew(view: View, caller: Caller, parent: bigint, name: Uint8Array): Directory {
+  const directory = searchable(view, caller, parent)
+  checkName(name)
+  if (isDot(name) || isDotDot(name) || findName(view, parent, name) !== undefined) {
+    throw new FsError('EEXIST', 'the name is taken', { parent })
+  }
+  demandTakesNames(directory, caller)
+  return directory
+}
+
+/** @throws FsError ENOENT (removed directory), EACCES */
+export function demandTakesNames(directory: Directory, caller: Caller): void {
+  demandAlive(directory)
+  demand(directory.inode, caller, mayWrite)
+}
+
+/** Makes an inode under a name that the directory does not have. */
+export function makeInode(
+  draft: Draft,
+  caller: Caller,
+  directory: Directory,
+  name: Uint8Array,
+  made: NewInode,
+  nowNs: bigint,
+): { readonly ino: bigint; readonly inode: Inode } {
+  const isNewDirectory = made.type === typeDirectory
+  const ino = allocate(draft)
+  const inode: Inode = {
+    ...ownership(directory.inode, caller, made),
+    nlink: isNewDirectory ? 2 : 1,
+    size: made.target?.length ?? 0,
+    atimeNs: nowNs,
+    mtimeNs: nowNs,
+    ctimeNs: nowNs,
+    btimeNs: nowNs,
+    version: 1,
+    rdev: made.rdev ?? 0,
+    blob: 0n,
+    parent: isNewDirectory ? directory.ino : 0n,
+    entries: 0,
+    target: made.target ?? nothing,
+  }
+  draft.put(inodeKey(ino), encodeInode(inode))
+  addName(draft, directory.ino, name, { ino, type: typeOf(inode) })
+  changeDirectory(draft, directory.ino, { names: 1, directories: isNewDirectory ? 1 : 0, nowNs })
+  return { ino, inode }
+}
+
+/** The next number (S28), counted as one more inode in use. */
+function allocate(draft: Draft): bigint {
+  const value = draft.get(inodeCounter)
+  if (value === undefined) throw new Error('the volume has no inode counter: it was never formatted')
+  const { next, used } = decodeCounter(value)
+  draft.put(inodeCounter, encodeCounter({ next: next + 1n, used: used + 1 }))
+  return next
+}
+
+/**
+ * Owner, group and mode of a new inode. In a set-gid directory the group is the directory's; a directory made there is
+ * set-gid too, and an executable loses the bit if the caller is not in that group. Source: fs/inode.c, inode_init_owner
+ * and mode_strip_sgid.
+ */
+function ownership(parent: Inode, caller: Caller, made: NewInode): Pick<Inode, 'uid' | 'gid' | 'mode'> {
+  const mode = modeOf(made.type, made.bits)
+  if (!isDirectory(parent) || (parent.mode & setGid) === 0) return { uid: caller.uid, gid: caller.gid, mode }
+  const owned = { uid: caller.uid, gid: parent.gid }
+  if (made.type === typeDirectory) return { ...owned, mode: mode | setGid }
+  const strips = (mode & setGid) !== 0 && (mode & groupExecute) !== 0 && !isRoot(caller) && !inGroup(caller, parent.gid)
+  return { ...owned, mode: strips ? mode & ~setGid : mode }
+}

@@ -1,0 +1,91 @@
+import { FsError } from '../../proto/errno.ts'
+import type { Caller, Setattr } from '../../proto/generated/file-service.ts'
+import type { Inode } from '../store/records.ts'
+import { sizeBytesMax, truncateContents } from './contents.ts'
+import { Draft } from './draft.ts'
+import { attributesReply, changeInode, loadInode } from './inode.ts'
+import { isDirectory, isRegular, mayWrite, modeOf, setGid, typeOf } from './mode.ts'
+import type { At, Outcome } from './outcome.ts'
+import { demand, demandOwner, inGroup, isOwner, isRoot, withoutPrivileges } from './permission.ts'
+import type { View } from './view.ts'
+
+/**
+ * chmod(2), chown(2), truncate(2), utimensat(2), together or one of them. Rights are checked in this order: size, owner,
+ * group, mode, times. Source: fs/attr.c, setattr_prepare and notify_change.
+ *
+ * @throws FsError ESTALE, EPERM, EACCES (truncate, touch), EISDIR and EINVAL (truncate), EFBIG
+ */
+export function setattr(view: View, caller: Caller, op: Setattr, at: At): Outcome {
+  const inode = loadInode(view, op.ino)
+  if (op.size !== undefined) checkSize(inode, caller, op, op.size)
+  checkOwnership(inode, caller, op)
+  if (op.mode !== undefined) demandOwner(inode, caller)
+  checkTimes(inode, caller, op)
+
+  const mode = modeAfter(inode, caller, op)
+  if (mode === inode.mode && changesNothing(op)) return { reply: attributesReply(op.ino, inode), effects: [] }
+
+  const draft = new Draft(view)
+  const extent = op.size === undefined ? {} : truncateContents(draft, op.ino, inode, Number(op.size))
+  const written = op.size === undefined ? inode.mtimeNs : at.nowNs
+  const next = changeInode(draft, op.ino, inode, {
+    ...extent,
+    mode,
+    uid: op.uid ?? inode.uid,
+    gid: op.gid ?? inode.gid,
+    atimeNs: op.atime === undefined ? inode.atimeNs : op.atime.now ? at.nowNs : op.atime.ns,
+    mtimeNs: op.mtime === undefined ? written : op.mtime.now ? at.nowNs : op.mtime.ns,
+    ctimeNs: at.nowNs,
+  })
+  return { reply: attributesReply(op.ino, next), effects: draft.effects() }
+}
+
+const changesNothing = (op: Setattr): boolean =>
+  op.mode === undefined &&
+  op.uid === undefined &&
+  op.gid === undefined &&
+  op.size === undefined &&
+  op.atime === undefined &&
+  op.mtime === undefined
+
+function checkSize(inode: Inode, caller: Caller, op: Setattr, size: bigint): void {
+  if (isDirectory(inode)) throw new FsError('EISDIR', 'a directory has no size to set', { ino: op.ino })
+  if (!isRegular(inode)) throw new FsError('EINVAL', 'only a regular file has a size to set', { ino: op.ino })
+  if (!op.openForWriting) demand(inode, caller, mayWrite)
+  if (size > BigInt(sizeBytesMax)) throw new FsError('EFBIG', 'a file cannot be that long', { size })
+}
+
+/** Only root gives a file away; its owner may choose among the groups it is in. */
+function checkOwnership(inode: Inode, caller: Caller, op: Setattr): void {
+  if (isRoot(caller)) return
+  const owns = caller.uid === inode.uid
+  if (op.uid !== undefined && !(owns && op.uid === inode.uid)) {
+    throw new FsError('EPERM', 'only root changes the owner', { uid: caller.uid })
+  }
+  if (op.gid !== undefined && !(owns && (op.gid === inode.gid || inGroup(caller, op.gid)))) {
+    throw new FsError('EPERM', 'only the owner changes the group, to one it is in', { uid: caller.uid, gid: op.gid })
+  }
+}
+
+/** Whoever may write may set both times to now; anything else is the owner's. The times of a truncation are its own. */
+function checkTimes(inode: Inode, caller: Caller, op: Setattr): void {
+  if (op.atime === undefined && op.mtime === undefined) return
+  if (isOwner(inode, caller)) return
+  if (op.size !== undefined && op.atime === undefined && op.mtime?.now === true) return
+  if (op.atime?.now !== true || op.mtime?.now !== true) demandOwner(inode, caller)
+  demand(inode, caller, mayWrite)
+}
+
+/**
+ * An explicit mode counts, without set-gid if the caller is not in the group. Without one, a change of owner of anything
+ * but a directory takes set-uid and set-gid away, whoever makes it; and so does a driver that asks for it.
+ */
+function modeAfter(inode: Inode, caller: Caller, op: Setattr): number {
+  if (op.mode !== undefined) {
+    const mode = modeOf(typeOf(inode), op.mode)
+    return isRoot(caller) || inGroup(caller, op.gid ?? inode.gid) ? mode : mode & ~setGid
+  }
+  const loses =
+    op.killPrivileges || op.uid !== undefined || op.gid !== undefined || (op.size !== undefined && !isRoot(caller))
+  return loses && !isDirectory(inode) ? withoutPrivileges(inode, caller) : inode.mode
+}
