@@ -1,17 +1,4 @@
-import type { Incarnation, NodeId } from '../../proto/ids.ts'
-
-/** A file server that offers the volume, as the service directory advertises it under a lease. */
-export interface Advert {
-  readonly node: NodeId
-  readonly incarnation: Incarnation
-  /** What gRPC dials: `unix:/path` or `host:port`. */
-  readonly address: string
-  /** The machine it runs on. */
-  readonly host: string
-  /** Changes and reads under way there. */
-  readonly load: number
-  readonly role: 'primary' | 'mirror' | 'none'
-}
+import type { Advert } from '../../proto/advert.ts'
 
 /** Where the router learns who offers the volume. */
 export interface ProviderSource {

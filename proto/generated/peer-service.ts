@@ -214,7 +214,6 @@ export interface Stream {
     | { $case: "commit"; value: Commit }
     | { $case: "flush"; value: Flush }
     | { $case: "slice"; value: SliceOf }
-    | { $case: "work"; value: Work }
     | { $case: "verify"; value: VerifyItem }
     | undefined;
 }
@@ -233,10 +232,6 @@ export interface Flush {
 export interface SliceOf {
   ticket: bigint;
   slice: Slice | undefined;
-}
-
-export interface Work {
-  work: WorkItem[];
 }
 
 export interface VerifyItem {
@@ -2292,11 +2287,8 @@ export const Stream: MessageFns<Stream> = {
       case "slice":
         SliceOf.encode(message.content.value, writer.uint32(58).fork()).join();
         break;
-      case "work":
-        Work.encode(message.content.value, writer.uint32(66).fork()).join();
-        break;
       case "verify":
-        VerifyItem.encode(message.content.value, writer.uint32(74).fork()).join();
+        VerifyItem.encode(message.content.value, writer.uint32(66).fork()).join();
         break;
     }
     return writer;
@@ -2373,14 +2365,6 @@ export const Stream: MessageFns<Stream> = {
           }
           case 8: {
             if (tag !== 66) {
-              break;
-            }
-
-            message.content = { $case: "work", value: Work.decode(reader, reader.uint32()) };
-            continue;
-          }
-          case 9: {
-            if (tag !== 74) {
               break;
             }
 
@@ -2575,52 +2559,6 @@ export const SliceOf: MessageFns<SliceOf> = {
             }
 
             message.slice = Slice.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseWork(): Work {
-  return { work: [] };
-}
-
-export const Work: MessageFns<Work> = {
-  encode(message: Work, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.work) {
-      WorkItem.encode(v!, writer.uint32(10).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): Work {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWork();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.work.push(WorkItem.decode(reader, reader.uint32()));
             continue;
           }
         }

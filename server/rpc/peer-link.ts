@@ -1,0 +1,124 @@
+import { type ClientDuplexStream, credentials } from '@grpc/grpc-js'
+import {
+  type PeerFrame,
+  type PeerHello,
+  type PeerMessage,
+  PeerServiceClient,
+  type SubscriberFrame,
+} from '../../proto/generated/peer-service.ts'
+
+/** Between two attempts to dial: short at first, so that a peer that only restarts is back at once. */
+const retryMs = { first: 20, soon: 100, later: 500 } as const
+/** Attempts at 100 ms before the pace is 500 ms; an advert of a new process tries at once in any case. */
+const soonAttempts = 50
+/** So much may be on its way to us: the default of 64 KiB halves the rate of bulk. Only the dialling side can say. */
+const windowBytes = 16 << 20
+/** More than any frame that a peer makes. */
+const frameBytesMax = 128 << 20
+
+export interface LinkPorts {
+  readonly hello: PeerHello
+  /** Who must answer there. */
+  readonly node: string
+  readonly onConnected: () => void
+  /** What it throws ends the connection, not the process. */
+  readonly onMessages: (messages: readonly PeerMessage[]) => void
+  readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void
+}
+
+/** Listens to one peer on one connection of its own, for ever: dials again whatever happens. */
+export class PeerLink {
+  readonly #ports: LinkPorts
+  #address: string
+  #client: PeerServiceClient | undefined
+  #stream: ClientDuplexStream<SubscriberFrame, PeerFrame> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #attempts = 0
+  #closed = false
+
+  constructor(address: string, ports: LinkPorts) {
+    this.#address = address
+    this.#ports = ports
+    this.#dial()
+  }
+
+  /** A new process is there: the old connection, if there still is one, leads to a dead one. */
+  redial(address: string): void {
+    this.#address = address
+    this.#attempts = 0
+    this.#drop()
+    this.#dial()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#drop()
+  }
+
+  #dial(): void {
+    if (this.#closed) return
+    const client = new PeerServiceClient(this.#address, credentials.createInsecure(), {
+      'grpc-node.flow_control_window': windowBytes,
+      'grpc.max_receive_message_length': frameBytesMax,
+      'grpc.max_send_message_length': -1,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.enable_http_proxy': 0,
+      ...(this.#address.startsWith('unix:')
+        ? {}
+        : { 'grpc.keepalive_time_ms': 2000, 'grpc.keepalive_timeout_ms': 2000 }),
+    })
+    const stream = client.subscribe()
+    this.#client = client
+    this.#stream = stream
+    const ended = (): void => {
+      if (this.#stream === stream) this.#again()
+    }
+    stream.on('error', ended).on('end', ended)
+    let greeted = false
+    stream.on('data', (frame: PeerFrame) => {
+      if (this.#stream !== stream) return
+      if (!greeted) {
+        if (frame.hello?.node !== this.#ports.node) return this.#refuse(frame.hello)
+        greeted = true
+        this.#attempts = 0
+        this.#ports.onConnected()
+      }
+      this.#take(frame)
+    })
+    stream.write({ hello: this.#ports.hello })
+  }
+
+  #take(frame: PeerFrame): void {
+    if (frame.messages.length === 0) return
+    try {
+      this.#ports.onMessages(frame.messages)
+    } catch (error) {
+      this.#ports.log('peer.badFrame', { node: this.#ports.node, error: String(error) })
+      this.#again()
+    }
+  }
+
+  #refuse(hello: PeerHello | undefined): void {
+    this.#ports.log('peer.stranger', { expected: this.#ports.node, found: hello?.node, address: this.#address })
+    this.#again()
+  }
+
+  #again(): void {
+    this.#drop()
+    if (this.#closed) return
+    const { first, soon, later } = retryMs
+    const pause = this.#attempts === 0 ? first : this.#attempts < soonAttempts ? soon : later
+    this.#attempts++
+    this.#timer = setTimeout(() => this.#dial(), pause)
+  }
+
+  #drop(): void {
+    clearTimeout(this.#timer)
+    const stream = this.#stream
+    this.#stream = undefined
+    stream?.cancel()
+    this.#client?.close()
+    this.#client = undefined
+  }
+}

@@ -1,0 +1,131 @@
+import { errnos, FsError } from '../../proto/errno.ts'
+import { Reply } from '../../proto/generated/file-service.ts'
+import { grows } from '../../proto/route.ts'
+import type { Log } from '../../replication/ports.ts'
+import { operate } from '../filesystem/operate.ts'
+import { encodeBody } from '../store/body.ts'
+import type { Effect } from '../store/effect.ts'
+import { replyKey, sessionKey } from '../store/keys.ts'
+import { decodeReply, encodeReply, type ReplyRecord } from '../store/session-records.ts'
+import type { Commits } from './commits.ts'
+import {
+  type Attempt,
+  type Change,
+  type FileResult,
+  type ReplicaPort,
+  type StatePort,
+  slotsMax,
+  type WallClock,
+} from './ports.ts'
+
+export interface ExecutorPorts {
+  readonly replica: ReplicaPort
+  readonly state: StatePort
+  readonly commits: Commits
+  readonly nowNs: WallClock
+  readonly log: Log
+  /** Has every in-sync member room for what makes the volume bigger? */
+  readonly hasSpace: () => boolean
+  /** Resolves when the store has caught up; undefined while it does not lag. */
+  readonly room: () => Promise<void> | undefined
+}
+
+/** What a change came to on state, before it was made. */
+interface Decision {
+  readonly errno: number
+  readonly reply: FileResult | undefined
+  readonly effects: readonly Effect[]
+}
+
+/** Executes changes at the primary, each once (R29, R30). */
+export class Executor {
+  readonly #ports: ExecutorPorts
+  /** Requests that made our own code throw. */
+  poisoned = 0
+
+  constructor(ports: ExecutorPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * Answers when the change is committed. Seqs of a slot grow; one that was refused before anything was decided leaves a
+   * gap. A copy of a change under way waits for it, and gets the same answer.
+   */
+  async execute(change: Change): Promise<Attempt> {
+    const { state, replica } = this.#ports
+    for (let room = this.#ports.room(); room !== undefined; room = this.#ports.room()) await room
+    if (!replica.mayChange()) return { kind: 'elsewhere' }
+    const { session, slot, seq } = change
+    if (slot >= slotsMax || seq === 0n) return this.#refusal('EINVAL')
+    if (state.pending.get(sessionKey(session)) === undefined) return this.#ended(change)
+    const key = replyKey(session, slot)
+    const stored = state.pending.get(key)
+    const last = stored === undefined ? undefined : decodeReply(stored)
+    if (last !== undefined && seq === last.seq) return this.#again(change, last)
+    if (last !== undefined && seq < last.seq) return this.#refusal('EINVAL') // misordered: answered long ago
+    const { errno, reply, effects } = this.#decide(change)
+    const record = encodeReply({ seq, errno, reply: reply === undefined ? nothing : encodedReply(reply) })
+    const proposal = replica.propose(encodeBody([...effects, { kind: 'put', key, value: record }]))
+    switch (proposal.outcome) {
+      case 'not primary':
+        return { kind: 'elsewhere' }
+      case 'full':
+        return this.#full()
+      case 'proposed': {
+        const committed = await this.#ports.commits.reached(proposal.seq)
+        return committed ? { kind: 'done', errno, reply, position: proposal.seq } : { kind: 'elsewhere' }
+      }
+    }
+  }
+
+  #decide({ caller, operation }: Change): Decision {
+    const { state, nowNs, hasSpace, log } = this.#ports
+    try {
+      if (grows(operation) && !hasSpace()) throw new FsError('ENOSPC', 'a member has too little space left')
+      const { reply, effects } = operate(state.pending, caller, operation, { nowNs: nowNs() })
+      return { errno: 0, reply, effects }
+    } catch (error) {
+      if (error instanceof FsError) return { errno: errnos[error.errno], reply: undefined, effects: [] }
+      // Nothing has happened yet. The refusal is stored like any answer, so that no successor tries it again (R8).
+      this.poisoned++
+      log('request.poisoned', { operation: operation.$case, error: String(error), stack: stackOf(error) })
+      return { errno: errnos.EIO, reply: undefined, effects: [] }
+    }
+  }
+
+  /** The reply table is part of the pending state: what it says may not be committed yet (S26). */
+  async #again({ session, slot }: Change, last: ReplyRecord): Promise<Attempt> {
+    const { state, commits } = this.#ports
+    const dirty = state.dirty(replyKey(session, slot))
+    if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
+    const reply = last.errno === 0 ? Reply.decode(last.reply).kind : undefined
+    return { kind: 'done', errno: last.errno, reply, position: commits.committed }
+  }
+
+  /** Its end counts only when it is committed. */
+  async #ended({ session }: Change): Promise<Attempt> {
+    const { state, commits } = this.#ports
+    const dirty = state.dirty(sessionKey(session))
+    if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
+    return { kind: 'ended' }
+  }
+
+  /** The journal takes no more here: another member may go on; alone, the client must know. */
+  #full(): Attempt {
+    const { replica, log } = this.#ports
+    const own = replica.primary()
+    const other = replica.status().members.find((member) => member.state === 'in-sync' && member.node !== own)
+    log('store.full', { handOverTo: other?.node })
+    if (other === undefined) return this.#refusal('ENOSPC')
+    replica.handOver(other.node)
+    return { kind: 'elsewhere' }
+  }
+
+  #refusal(errno: 'EINVAL' | 'ENOSPC'): Attempt {
+    return { kind: 'done', errno: errnos[errno], reply: undefined, position: this.#ports.commits.committed }
+  }
+}
+
+const nothing = new Uint8Array(0)
+const encodedReply = (kind: FileResult): Uint8Array => Reply.encode({ kind }).finish()
+const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined)

@@ -1,0 +1,105 @@
+import type { Hello } from '../../proto/generated/file-service.ts'
+import type { Forward, ForwardAnswer } from '../../proto/generated/peer-service.ts'
+import type { NodeId } from '../../proto/ids.ts'
+import { seqFrom } from '../rpc/wire.ts'
+import type { Attempt, Change } from './ports.ts'
+
+/** What a provider hands on to the primary. */
+export type Handed =
+  | { readonly kind: 'operation'; readonly change: Change }
+  | { readonly kind: 'open'; readonly hello: Hello }
+
+export type HandedAnswer = Attempt | { readonly kind: 'opened'; readonly session: bigint }
+
+interface Waiting {
+  readonly to: NodeId
+  readonly forward: Forward
+  readonly resolve: (answer: HandedAnswer) => void
+}
+
+/**
+ * Requests that this provider has handed on to the primary and has no answer to. They are sent again after every break:
+ * the primary tells copies from new ones (R29).
+ */
+export class Forwards {
+  readonly #send: (to: NodeId, forward: Forward) => void
+  readonly #waiting = new Map<bigint, Waiting>()
+  #next = 1n
+
+  constructor(send: (to: NodeId, forward: Forward) => void) {
+    this.#send = send
+  }
+
+  hand(to: NodeId, handed: Handed): Promise<HandedAnswer> {
+    const ticket = this.#next++
+    const forward = forwardOf(ticket, handed)
+    return new Promise((resolve) => {
+      this.#waiting.set(ticket, { to, forward, resolve })
+      this.#send(to, forward)
+    })
+  }
+
+  /** @throws BadFrame */
+  onAnswer(answer: ForwardAnswer): void {
+    const settled = answerFrom(answer)
+    const waiting = this.#waiting.get(answer.ticket)
+    this.#waiting.delete(answer.ticket)
+    waiting?.resolve(settled)
+  }
+
+  /** The connection to a peer, or from it, is new: what went before may be lost. */
+  onConnected(node: NodeId): void {
+    for (const { to, forward } of this.#waiting.values()) if (to === node) this.#send(to, forward)
+  }
+
+  /** Whoever is not primary any more will not answer, or not with what counts. */
+  onPrimary(primary: NodeId | undefined): void {
+    for (const [ticket, waiting] of [...this.#waiting]) {
+      if (waiting.to === primary) continue
+      this.#waiting.delete(ticket)
+      waiting.resolve({ kind: 'elsewhere' })
+    }
+  }
+}
+
+function forwardOf(ticket: bigint, handed: Handed): Forward {
+  if (handed.kind === 'open') {
+    const kind = { $case: 'open', value: handed.hello } as const
+    return { ticket, session: 0n, slot: 0, seq: 0n, caller: undefined, kind }
+  }
+  const { session, slot, seq, caller, operation } = handed.change
+  return { ticket, session, slot, seq, caller, kind: { $case: 'operation', value: { kind: operation } } }
+}
+
+/** How the primary writes its answer. */
+export function answerTo(ticket: bigint, answer: HandedAnswer): ForwardAnswer {
+  switch (answer.kind) {
+    case 'done': {
+      const { errno, reply, position } = answer
+      const response = { id: 0, errno, position: BigInt(position), reply: reply && { kind: reply } }
+      return { ticket, kind: { $case: 'response', value: response } }
+    }
+    case 'opened':
+      return { ticket, kind: { $case: 'opened', value: answer.session } }
+    case 'ended':
+      return { ticket, kind: { $case: 'ended', value: {} } }
+    case 'elsewhere':
+      return { ticket, kind: { $case: 'notPrimary', value: {} } }
+  }
+}
+
+function answerFrom({ kind }: ForwardAnswer): HandedAnswer {
+  switch (kind?.$case) {
+    case 'response': {
+      const { errno, reply, position } = kind.value
+      return { kind: 'done', errno, reply: reply?.kind, position: seqFrom(position) }
+    }
+    case 'opened':
+      return { kind: 'opened', session: kind.value }
+    case 'ended':
+      return { kind: 'ended' }
+    case 'notPrimary':
+    case undefined:
+      return { kind: 'elsewhere' }
+  }
+}

@@ -1,0 +1,124 @@
+import { errnos, FsError } from '../../proto/errno.ts'
+import type { NodeId } from '../../proto/ids.ts'
+import type { Log, Space } from '../../replication/ports.ts'
+import { format } from '../filesystem/format.ts'
+import { rootIno } from '../filesystem/inode.ts'
+import { operate } from '../filesystem/operate.ts'
+import { space as spaceReply } from '../filesystem/statfs.ts'
+import { encodeBody } from '../store/body.ts'
+import { inodeKey } from '../store/keys.ts'
+import type { Decider } from './changes.ts'
+import type { Commits } from './commits.ts'
+import type { Executor } from './executor.ts'
+import type { Handed, HandedAnswer } from './forwards.ts'
+import type { Orphans } from './orphans.ts'
+import type { Attempt, Change, ReplicaPort, StatePort, WallClock } from './ports.ts'
+import type { Sessions } from './sessions.ts'
+import type { Tickets } from './tickets.ts'
+
+export interface LeaderPorts {
+  readonly replica: ReplicaPort
+  readonly state: StatePort
+  readonly commits: Commits
+  readonly executor: Executor
+  readonly sessions: Sessions
+  readonly orphans: Orphans
+  readonly flushes: Tickets<'flushed' | 'lost'>
+  readonly nowNs: WallClock
+  readonly log: Log
+  /** What is free for files on the fullest member of the set. */
+  readonly space: () => Space
+  readonly self: NodeId
+}
+
+/** What only the primary does, while this member is it. */
+export class Leader implements Decider {
+  readonly #ports: LeaderPorts
+  #reign: 'none' | 'beginning' | 'ready' = 'none'
+
+  constructor(ports: LeaderPorts) {
+    this.#ports = ports
+  }
+
+  get ready(): boolean {
+    return this.#reign === 'ready'
+  }
+
+  /** The role may have changed. */
+  async look(): Promise<void> {
+    const { replica, self } = this.#ports
+    if (replica.primary() !== self) this.#reign = 'none'
+    else if (this.#reign === 'none' && replica.mayChange()) {
+      this.#reign = 'beginning'
+      const begun = await this.#begin()
+      if (this.#reign === 'beginning') this.#reign = begun ? 'ready' : 'none'
+    }
+  }
+
+  /** About once a second. */
+  async onTick(): Promise<void> {
+    if (!this.ready) return
+    this.#ports.sessions.expire()
+    await this.#ports.orphans.onTick()
+  }
+
+  async decide(handed: Handed, from: NodeId): Promise<HandedAnswer> {
+    if (!this.ready) return { kind: 'elsewhere' }
+    if (handed.kind === 'open') return await this.#ports.sessions.open(handed.hello, from)
+    const { change } = handed
+    switch (change.operation.$case) {
+      case 'fsync':
+        return await this.#flush(change)
+      case 'statfs':
+        return this.#statfs(change)
+      default:
+        return await this.#ports.executor.execute(change)
+    }
+  }
+
+  async #begin(): Promise<boolean> {
+    const { commits, nowNs, orphans, replica, sessions, state, log } = this.#ports
+    if (state.pending.get(inodeKey(rootIno)) === undefined) {
+      const proposal = replica.propose(encodeBody(format({ nowNs: nowNs() })))
+      if (proposal.outcome !== 'proposed' || !(await commits.reached(proposal.seq))) return false
+      log('volume.formatted', {})
+    }
+    await sessions.begin()
+    orphans.begin(replica.status().epoch)
+    return true
+  }
+
+  /** Everything acknowledged so far, of any inode, to the disks of the whole set. */
+  async #flush({ caller, operation }: Change): Promise<Attempt> {
+    const { state, flushes, replica, nowNs } = this.#ports
+    if (!replica.mayChange()) return { kind: 'elsewhere' }
+    try {
+      const { reply } = operate(state.committed, caller, operation, { nowNs: nowNs() })
+      const outcome = await flushes.ask((ticket) => replica.flush(ticket))
+      return outcome === 'lost' ? { kind: 'elsewhere' } : this.#done(0, reply)
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  #statfs({ caller, operation }: Change): Attempt {
+    const { state, replica, nowNs, space } = this.#ports
+    if (!replica.mayChange()) return { kind: 'elsewhere' }
+    try {
+      const { inodes = 0 } = operate(state.committed, caller, operation, { nowNs: nowNs() })
+      return this.#done(0, spaceReply(space(), { inodes }))
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): Attempt {
+    if (error instanceof FsError) return this.#done(errnos[error.errno], undefined)
+    this.#ports.log('request.failed', { error: String(error), stack: error instanceof Error ? error.stack : undefined })
+    return this.#done(errnos.EIO, undefined)
+  }
+
+  #done(errno: number, reply: (Attempt & { kind: 'done' })['reply']): Attempt {
+    return { kind: 'done', errno, reply, position: this.#ports.commits.committed }
+  }
+}

@@ -1,0 +1,146 @@
+import { errnos, FsError } from '../../proto/errno.ts'
+import type { Caller } from '../../proto/generated/file-service.ts'
+import { type Key, type NodeId, type Seq, seq } from '../../proto/ids.ts'
+import type { Log } from '../../replication/ports.ts'
+import { operate } from '../filesystem/operate.ts'
+import type { Outcome } from '../filesystem/outcome.ts'
+import { listing } from '../filesystem/readdir.ts'
+import type { View } from '../filesystem/view.ts'
+import { inodeKey } from '../store/keys.ts'
+import type { Commits } from './commits.ts'
+import type { Answer, FileCall, FileResult, ReplicaPort, StatePort, WallClock, Wanted } from './ports.ts'
+import type { Tickets } from './tickets.ts'
+
+export interface ReadPorts {
+  readonly self: NodeId
+  readonly replica: ReplicaPort
+  readonly state: StatePort
+  readonly commits: Commits
+  readonly commitAnswers: Tickets<Seq | undefined>
+  readonly nowNs: WallClock
+  readonly log: Log
+  /** Resolves when something about this member's role may have changed, or soon. */
+  readonly changed: () => Promise<void>
+}
+
+/** Answers from committed state, at any member that may read (R18, R19, R20). */
+export class Reads {
+  readonly #ports: ReadPorts
+
+  constructor(ports: ReadPorts) {
+    this.#ports = ports
+  }
+
+  /** Waits while this member may not read; when the answer is not wanted any more it is EINTR. */
+  async answer(caller: Caller, call: FileCall, { seen, wanted }: { seen: bigint; wanted: Wanted }): Promise<Answer> {
+    const { commits, replica, changed } = this.#ports
+    let asked = false
+    while (!wanted.closed && !wanted.cancelled) {
+      if (BigInt(commits.committed) < seen) {
+        if (seen > maxPosition) return this.#failed(new FsError('EINVAL', 'a position beyond 2^53'))
+        await Promise.race([commits.reached(seq(Number(seen))), changed()])
+        continue
+      }
+      if (!replica.mayRead()) {
+        await changed()
+        continue
+      }
+      const view = new RecordingView(this.#ports.state.committed)
+      const result = await this.#evaluate(view, caller, call)
+      // What was said before a stop must not be said after it (R13).
+      if (result === 'changed meanwhile' || !replica.mayRead()) continue
+      if (asked || !this.#dirty(view)) return result
+      asked = await this.#upToDate()
+    }
+    return this.#failed(new FsError('EINTR', 'nobody waits for it any more'))
+  }
+
+  /** Was anything that the answer depends on touched by an entry of which this mirror doesn't know that it is committed? */
+  #dirty(view: RecordingView): boolean {
+    const { replica, self, state } = this.#ports
+    if (replica.primary() === self) return false // what is committed here is what is committed
+    return view.keys.some((key) => state.dirty(key) !== undefined)
+  }
+
+  /** Asks the primary how far the commit has come and waits until it has come so far here; false: it could not say. */
+  async #upToDate(): Promise<boolean> {
+    const { commitAnswers, replica, commits, changed } = this.#ports
+    const answer = commitAnswers.ask((ticket) => replica.askCommit(ticket))
+    const committed = await Promise.race([answer, lost(changed)])
+    if (committed === undefined) {
+      await changed()
+      return false
+    }
+    return await commits.reached(committed)
+  }
+
+  async #evaluate(view: RecordingView, caller: Caller, call: FileCall): Promise<Answer | 'changed meanwhile'> {
+    const { nowNs } = this.#ports
+    try {
+      const outcome = operate(view, caller, call, { nowNs: nowNs() })
+      if (outcome.blobRead !== undefined) return await this.#contents(view, call, outcome.blobRead)
+      if (outcome.scan !== undefined) return this.#done(await this.#entries(view, call, outcome.scan))
+      return this.#done(outcome.reply)
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  /** Size and contents must be of one state: if the inode has changed while the bytes were read, all begins anew. */
+  async #contents(view: RecordingView, call: FileCall, part: Part): Promise<Answer | 'changed meanwhile'> {
+    if (call.$case !== 'read') throw new TypeError(`${call.$case} reads no contents`)
+    const key = inodeKey(call.value.ino)
+    const before = view.get(key)
+    const bytes = await this.#ports.state.readBlob(part.blob, part.offset, part.length)
+    const after = this.#ports.state.committed.get(key)
+    if (!same(before, after)) return 'changed meanwhile'
+    return this.#done({ $case: 'data', value: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) })
+  }
+
+  async #entries(view: RecordingView, call: FileCall, scan: Scan): Promise<FileResult> {
+    if (call.$case !== 'readdir') throw new TypeError(`${call.$case} lists nothing`)
+    const rows = await this.#ports.state.scan(scan.prefix, scan.from, scan.count)
+    return listing(view, call.value, rows)
+  }
+
+  #done(reply: FileResult): Answer {
+    return { kind: 'done', errno: 0, reply, position: this.#ports.commits.committed }
+  }
+
+  #failed(error: unknown): Answer {
+    const errno = error instanceof FsError ? errnos[error.errno] : errnos.EIO
+    if (!(error instanceof FsError)) this.#ports.log('read.failed', { error: String(error), stack: stackOf(error) })
+    return { kind: 'done', errno, reply: undefined, position: this.#ports.commits.committed }
+  }
+}
+
+type Part = NonNullable<Outcome['blobRead']>
+type Scan = NonNullable<Outcome['scan']>
+
+/** Remembers what an answer depends on (R19). */
+class RecordingView implements View {
+  readonly keys: Key[] = []
+  readonly #view: View
+
+  constructor(view: View) {
+    this.#view = view
+  }
+
+  get(key: Key): Uint8Array | undefined {
+    this.keys.push(key)
+    return this.#view.get(key)
+  }
+}
+
+/** An answer that takes so many ticks was lost: messages may be. */
+const answerTicks = 4
+
+async function lost(changed: () => Promise<void>): Promise<undefined> {
+  for (let tick = 0; tick < answerTicks; tick++) await changed()
+  return undefined
+}
+
+const maxPosition = BigInt(Number.MAX_SAFE_INTEGER)
+const same = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0)
+const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined)
