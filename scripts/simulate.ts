@@ -1,0 +1,64 @@
+import { mixNames } from '../test/simulation/mixes.ts'
+import { mixOf, type Report, replayCommand, Simulation, type SimulationOptions } from '../test/simulation/simulation.ts'
+
+/** `npm run simulate -- --seeds N --from S [--faults MIX] [--trace]`: runs seeds, and shows what goes wrong. */
+interface Options {
+  readonly from: number
+  readonly seeds: number
+  readonly faults: SimulationOptions['faults'] | undefined
+  readonly trace: boolean
+  readonly keepGoing: boolean
+}
+
+const usage = `usage: npm run simulate -- [--from SEED] [--seeds COUNT] [--faults ${mixNames.join('|')}] [--trace] [--keep-going]`
+
+function parse(words: readonly string[]): Options {
+  const value = (name: string): string | undefined => {
+    const at = words.indexOf(`--${name}`)
+    return at === -1 ? undefined : words[at + 1]
+  }
+  const faults = value('faults')
+  const known = mixNames.find((name) => name === faults)
+  const from = Number(value('from') ?? 1)
+  const seeds = Number(value('seeds') ?? 100)
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(seeds) || (faults !== undefined && known === undefined)) {
+    throw new Error(usage)
+  }
+  return { from, seeds, faults: known, trace: words.includes('--trace'), keepGoing: words.includes('--keep-going') }
+}
+
+function main(): void {
+  const options = parse(process.argv.slice(2))
+  const { faults } = options
+  let failed = 0
+  let virtualMs = 0
+  let slowest = 0
+  const events = new Map<string, number>()
+  const startedAt = performance.now()
+  for (let seed = options.from; seed < options.from + options.seeds; seed++) {
+    const how = { seed, ...(faults === undefined ? {} : { faults }) }
+    const report = new Simulation({ ...how, trace: options.trace ? 'lines' : 'off' }).run()
+    virtualMs += report.virtualMs
+    slowest = Math.max(slowest, report.healedMs)
+    for (const [event, count] of report.events) events.set(event, (events.get(event) ?? 0) + count)
+    if (options.trace) process.stdout.write(`${report.trace.join('\n')}\n`)
+    if (report.violation === undefined) continue
+    failed += 1
+    tellFailure(report, how)
+    if (!options.keepGoing) break
+  }
+  const seconds = (performance.now() - startedAt) / 1000
+  process.stdout.write(`${[...events].map(([event, count]) => `${event} ${count}`).join(', ')}\n`)
+  process.stdout.write(
+    `${options.seeds} seeds, ${failed} failed; ${Math.round(virtualMs / 1000)} s of virtual time in ${seconds.toFixed(1)} s; ` +
+      `slowest recovery ${Math.round(slowest)} ms\n`,
+  )
+  if (failed > 0) process.exitCode = 1
+}
+
+function tellFailure(report: Report, how: SimulationOptions): void {
+  process.stdout.write(`seed ${report.seed} (${how.faults ?? mixOf(report.seed)}), after ${report.virtualMs.toFixed(1)} ms: ${report.violation}\n`)
+  process.stdout.write(`  replay: ${replayCommand(how)}\n`)
+}
+
+main()

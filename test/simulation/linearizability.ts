@@ -1,0 +1,136 @@
+/** One call of a client: when it was made, when it had its answer, and which. */
+export interface Call<Op> {
+  readonly op: Op
+  readonly invoked: number
+  /** Infinity: the answer never came, so it may have taken effect at any time since, or never. */
+  readonly returned: number
+  /** Of a call that never came back: undefined. */
+  readonly result: string | undefined
+}
+
+/** What an object is supposed to do, one call after the other. States are texts, so that they can be compared. */
+export interface Model<Op> {
+  readonly initial: string
+  step(state: string, op: Op): { readonly state: string; readonly result: string }
+}
+
+/**
+ * An order of the calls in which every one could have happened at a moment between its invocation and its return, and in
+ * which a sequential object gives the results that were seen; undefined if there is none, so the history is not
+ * linearizable. (Wing and Gong 1993, with Lowe's memory of what was tried: same calls done, same state.)
+ *
+ * Exponential at worst, in the number of calls that overlap; `stepsMax` bounds it with an error.
+ */
+export function linearize<Op>(
+  model: Model<Op>,
+  history: readonly Call<Op>[],
+  stepsMax = 1_000_000,
+): readonly Call<Op>[] | undefined {
+  const calls = [...history].sort((a, b) => a.invoked - b.invoked)
+  const search = new Search(model, calls, stepsMax)
+  return search.run()
+}
+
+interface Choice {
+  readonly index: number
+  readonly stateBefore: string
+}
+
+class Search<Op> {
+  readonly #model: Model<Op>
+  readonly #calls: readonly Call<Op>[]
+  readonly #done: boolean[]
+  readonly #tried = new Set<string>()
+  readonly #path: Choice[] = []
+  #state: string
+  #stepsLeft: number
+  /** Calls that have an answer and no place yet. */
+  #open: number
+
+  constructor(model: Model<Op>, calls: readonly Call<Op>[], stepsMax: number) {
+    this.#model = model
+    this.#calls = calls
+    this.#done = calls.map(() => false)
+    this.#state = model.initial
+    this.#stepsLeft = stepsMax
+    this.#open = calls.filter((call) => call.result !== undefined).length
+  }
+
+  run(): readonly Call<Op>[] | undefined {
+    let from = 0
+    while (this.#open > 0) {
+      const next = this.#nextFrom(from)
+      if (next !== undefined) {
+        from = 0
+        continue
+      }
+      const undone = this.#takeBack()
+      if (undone === undefined) return undefined
+      from = undone + 1
+    }
+    return this.#path.map(({ index }) => this.#calls[index] as Call<Op>)
+  }
+
+  /** Gives a place to the first call from `from` on that may come next and gives the right result. */
+  #nextFrom(from: number): number | undefined {
+    const before = this.#earliestReturn()
+    for (let index = this.#firstOpen(from); index < this.#calls.length; index++) {
+      const call = this.#calls[index] as Call<Op>
+      if (call.invoked > before) return undefined // sorted: nor may any later one
+      if (this.#done[index] === true || !this.#take(index, call)) continue
+      return index
+    }
+    return undefined
+  }
+
+  /** Whoever returned first, of those without a place, must come before everybody invoked after that. */
+  #earliestReturn(): number {
+    let earliest = Number.POSITIVE_INFINITY
+    for (let index = this.#firstOpen(0); index < this.#calls.length; index++) {
+      const call = this.#calls[index] as Call<Op>
+      if (call.invoked > earliest) break
+      if (this.#done[index] !== true && call.returned < earliest) earliest = call.returned
+    }
+    return earliest
+  }
+
+  #firstOpen(from: number): number {
+    let index = from
+    while (this.#done[index] === true) index++
+    return index
+  }
+
+  #take(index: number, call: Call<Op>): boolean {
+    if (this.#stepsLeft-- <= 0) throw new Error('the search for a linearization takes too long')
+    const { state, result } = this.#model.step(this.#state, call.op)
+    if (call.result !== undefined && call.result !== result) return false
+    this.#done[index] = true
+    const known = `${this.#doneName()} ${state}`
+    if (this.#tried.has(known)) {
+      this.#done[index] = false
+      return false
+    }
+    this.#tried.add(known)
+    this.#path.push({ index, stateBefore: this.#state })
+    this.#state = state
+    if (call.result !== undefined) this.#open -= 1
+    return true
+  }
+
+  #takeBack(): number | undefined {
+    const last = this.#path.pop()
+    if (last === undefined) return undefined
+    this.#done[last.index] = false
+    this.#state = last.stateBefore
+    if ((this.#calls[last.index] as Call<Op>).result !== undefined) this.#open += 1
+    return last.index
+  }
+
+  /** Which calls have a place: all before the first that has none, and the others by name. */
+  #doneName(): string {
+    const first = this.#firstOpen(0)
+    const others: number[] = []
+    for (let index = first + 1; index < this.#done.length; index++) if (this.#done[index] === true) others.push(index)
+    return `${first}+${others.join()}`
+  }
+}

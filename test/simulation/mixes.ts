@@ -1,0 +1,158 @@
+import type { ClientProfile } from './client.ts'
+import type { DirectoryProfile } from './directory.ts'
+import type { NetworkProfile } from './network.ts'
+import type { Prng } from './random.ts'
+import type { StorageProfile } from './storage.ts'
+
+/** What can go wrong, each for a while. */
+export const faultKinds = [
+  'kill',
+  'killAtPlace',
+  'hostCrash',
+  'powerLoss',
+  'stop',
+  'pause',
+  'cut',
+  'cutOneWay',
+  'isolate',
+  'hold',
+  'slowLink',
+  'directoryDown',
+  'directoryCut',
+  'fullDisk',
+  'hungDisk',
+  'failedFlush',
+  'flip',
+  'handOver',
+  'resyncFully',
+  'rewatch',
+] as const
+export type FaultKind = (typeof faultKinds)[number]
+
+/** A sort of weather. Rates of faults are mean times between two of a kind, in ms. */
+export interface Mix {
+  readonly faults: Partial<Readonly<Record<FaultKind, number>>>
+  /** How bad network, directory and disks are all the time. */
+  readonly network: 'good' | 'lossy' | 'slow'
+  readonly directory: 'good' | 'bad'
+  /** Chance that a death is attested by a supervisor. */
+  readonly attested: number
+}
+
+export const mixes = {
+  calm: { faults: { handOver: 3000 }, network: 'good', directory: 'good', attested: 1 },
+  lossy: { faults: { hold: 2000, slowLink: 2000 }, network: 'lossy', directory: 'good', attested: 1 },
+  crashes: { faults: { kill: 2500, killAtPlace: 2000 }, network: 'good', directory: 'good', attested: 0.8 },
+  hostCrashes: { faults: { hostCrash: 2500, kill: 5000, powerLoss: 15000 }, network: 'good', directory: 'good', attested: 0.8 },
+  powerLoss: { faults: { powerLoss: 4000, hostCrash: 6000, killAtPlace: 6000 }, network: 'good', directory: 'bad', attested: 0.8 },
+  partitions: { faults: { cut: 2500, cutOneWay: 2500, isolate: 3500, hold: 3000 }, network: 'good', directory: 'good', attested: 1 },
+  slow: { faults: { pause: 1000, slowLink: 1500, hungDisk: 6000 }, network: 'slow', directory: 'bad', attested: 1 },
+  directory: {
+    faults: { directoryDown: 4000, directoryCut: 2500, kill: 3500, isolate: 5000, rewatch: 2000 },
+    network: 'good',
+    directory: 'bad',
+    attested: 0.8,
+  },
+  stops: { faults: { stop: 2500, pause: 1000, kill: 7000 }, network: 'good', directory: 'good', attested: 0.9 },
+  disks: {
+    faults: { fullDisk: 4000, hungDisk: 4000, failedFlush: 5000, kill: 7000 },
+    network: 'good',
+    directory: 'good',
+    attested: 0.9,
+  },
+  resyncs: {
+    faults: { kill: 3000, killAtPlace: 1500, resyncFully: 3000, isolate: 4000, hostCrash: 7000 },
+    network: 'lossy',
+    directory: 'good',
+    attested: 0.8,
+  },
+  rot: { faults: { flip: 1500, pause: 3000, handOver: 4000 }, network: 'good', directory: 'good', attested: 1 },
+  everything: {
+    faults: {
+      kill: 8000,
+      killAtPlace: 8000,
+      hostCrash: 12000,
+      powerLoss: 30000,
+      stop: 9000,
+      pause: 5000,
+      cut: 8000,
+      cutOneWay: 8000,
+      isolate: 12000,
+      hold: 8000,
+      slowLink: 8000,
+      directoryDown: 15000,
+      directoryCut: 9000,
+      fullDisk: 12000,
+      hungDisk: 12000,
+      failedFlush: 15000,
+      handOver: 10000,
+      resyncFully: 12000,
+      rewatch: 9000,
+    },
+    network: 'lossy',
+    directory: 'bad',
+    attested: 0.7,
+  },
+} as const satisfies Record<string, Mix>
+export type MixName = keyof typeof mixes
+export const mixNames = Object.keys(mixes) as MixName[]
+
+/** What one run is like: chosen by its seed, within its mix. */
+export interface Profile {
+  readonly members: number
+  readonly minInSync: number
+  readonly clients: number
+  /** Virtual ms in which things go wrong. */
+  readonly lengthMs: number
+  /** Clocks run this much too fast or too slow, at most. */
+  readonly drift: number
+  readonly network: NetworkProfile
+  readonly directory: DirectoryProfile
+  readonly storage: StorageProfile
+  readonly client: ClientProfile
+}
+
+const networks = {
+  good: { loss: 0, duplicate: 0, delayMs: 0.2, jitterMs: 1 },
+  lossy: { loss: 0.01, duplicate: 0.02, delayMs: 0.5, jitterMs: 5 },
+  slow: { loss: 0.001, duplicate: 0.001, delayMs: 5, jitterMs: 30 },
+} as const
+
+const directories = {
+  good: { delayMs: 1, jitterMs: 3, loss: 0, late: 0, stale: 0 },
+  bad: { delayMs: 2, jitterMs: 40, loss: 0.15, late: 0.1, stale: 0.2 },
+} as const
+
+export const calmNetwork: NetworkProfile = { ...networks.good, inOrder: true, bytesPerMs: 100_000 }
+export const calmDirectory: DirectoryProfile = directories.good
+
+export function profileOf(mix: Mix, random: Prng): Profile {
+  const members = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 5])
+  return {
+    members,
+    minInSync: members > 2 && random.chance(0.2) ? 2 : 1,
+    clients: 2 + random.below(3),
+    lengthMs: random.between(6000, 12000),
+    drift: 0.02,
+    network: {
+      ...networks[mix.network],
+      inOrder: random.chance(0.5),
+      bytesPerMs: random.chance(0.2) ? 20 : 100_000,
+    },
+    directory: directories[mix.directory],
+    storage: {
+      keepEntries: random.pick([0, 5, 20, 1000]),
+      foldMax: random.pick([0, 4, 1000]),
+      keepPayloads: random.pick([0, 10, 1000]),
+      flushMs: random.pick([1, 5, 25]),
+      readMs: random.pick([0.2, 1, 8]),
+    },
+    client: {
+      slots: 1 + random.below(3),
+      readShare: random.pick([0.2, 0.45, 0.6]),
+      flushShare: 0.05,
+      renewShare: random.pick([0, 0.01, 0.05]),
+      thinkMs: random.pick([20, 60, 150]),
+    },
+  }
+}

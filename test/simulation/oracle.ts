@@ -1,0 +1,176 @@
+import type { Key, NodeId, Seq } from '../../proto/ids.ts'
+import { type Entry, nextChain } from '../../replication/entry.ts'
+import type { VolumeRecord } from '../../replication/record.ts'
+import { checkBody, decodeBody, untext } from './body.ts'
+import type { Disk } from './disk.ts'
+import { type Op, touchedBy } from './operations.ts'
+import { decodeReply, type RequestId, requestName } from './session.ts'
+import { touchOf } from './state.ts'
+import { Violation } from './violation.ts'
+
+/** Everything after `kept` was lost when all hosts of the set had lost power: allowed, but for what was flushed (R12). */
+export interface Loss {
+  readonly at: number
+  readonly kept: Seq
+  readonly log: readonly Entry[]
+}
+
+export interface OracleView {
+  now(): number
+  record(): VolumeRecord
+  readonly disks: ReadonlyMap<NodeId, Disk>
+}
+
+/** Sees everything, at all members at once, and stops the run at the first thing that must not be. */
+export class Oracle {
+  readonly #view: OracleView
+  /** What has been committed anywhere: entry n at n - 1. */
+  #log: Entry[] = []
+  /** One label names one entry, for ever. */
+  readonly #labels = new Map<string, Entry>()
+  #requests = new Map<string, Seq>()
+  /** Greatest sequence whose effect a client knows of, and that was said to be on all disks. */
+  #known = 0 as Seq
+  #flushed = 0 as Seq
+  /** Members whose hosts lost power since they last had everything. */
+  readonly #torn = new Set<NodeId>()
+  readonly losses: Loss[] = []
+
+  constructor(view: OracleView) {
+    this.#view = view
+  }
+
+  get log(): readonly Entry[] {
+    return this.#log
+  }
+  get known(): Seq {
+    return this.#known
+  }
+
+  /** A member put an entry into its journal. */
+  appended(entry: Entry): void {
+    const label = `${entry.epoch}:${entry.seq}`
+    const known = this.#labels.get(label)
+    if (known === undefined) this.#labels.set(label, entry)
+    else if (known.chain !== entry.chain) throw new Violation('labels', 'R1', `two entries are called ${label}`)
+  }
+
+  /** A member applied an entry, so it takes it for committed. */
+  applied(node: NodeId, entry: Entry): void {
+    const known = this.#log[entry.seq - 1]
+    if (known !== undefined && known.epoch === entry.epoch && known.chain === entry.chain) return
+    if (known !== undefined) this.#lose(node, entry)
+    this.#checkFirstCommit(node, entry)
+    this.#log.push(entry)
+    const request = requestOf(entry)
+    if (request === undefined) return
+    if (this.#requests.has(request)) {
+      throw new Violation('exactly once', 'R29', `request ${request} takes effect twice: at ${this.#requests.get(request)} and ${entry.seq}`)
+    }
+    this.#requests.set(request, entry.seq)
+  }
+
+  hostLostPower(node: NodeId): void {
+    this.#torn.add(node)
+  }
+
+  /** The record changed: who has just come into the set has everything. */
+  recordChanged(before: VolumeRecord, after: VolumeRecord): void {
+    for (const node of after.inSync) if (!before.inSync.includes(node)) this.#torn.delete(node)
+  }
+
+  /** A client has the answer to its change. */
+  acknowledged(request: RequestId): void {
+    const seq = this.seqOf(request)
+    if (seq === undefined) {
+      throw new Violation('acknowledged', 'R3, R4', `request ${requestName(request)} was answered and is not committed`)
+    }
+    if (seq > this.#known) this.#known = seq
+  }
+
+  seqOf(request: RequestId): Seq | undefined {
+    return this.#requests.get(requestName(request))
+  }
+
+  /** A server says that everything up to here is on every in-sync disk. */
+  flushed(upTo: Seq): void {
+    for (const [node, disk] of this.#members(this.#view.record().inSync)) {
+      if (this.#torn.has(node) || disk.durable.last.seq >= upTo) continue
+      throw new Violation('flushed', 'R7', `a flush up to ${upTo} was answered; ${node} has flushed up to ${disk.durable.last.seq}`)
+    }
+    if (upTo > this.#flushed) this.#flushed = Math.min(upTo, this.#log.length) as Seq
+  }
+
+  /** A member answered a read, first asked for when `knownThen` was what clients knew, from its state as of `at`. */
+  readAnswered(node: NodeId, op: Op, at: Seq, knownThen: Seq): void {
+    if (at > this.#log.length) throw new Violation('reads', 'R3', `${node} read state ${at}, which nobody has committed`)
+    const { keys, blob } = touchedBy(op.object)
+    for (let seq = at + 1; seq <= knownThen; seq++) {
+      const entry = this.#log[seq - 1]
+      if (entry === undefined || !touches(entry, keys, blob)) continue
+      throw new Violation('reads', 'R13, R18', `${node} read ${op.object} as of ${at}, though entry ${seq} was acknowledged before`)
+    }
+  }
+
+  #checkFirstCommit(node: NodeId, entry: Entry): void {
+    const record = this.#view.record()
+    const before = this.#log.at(-1)
+    const at = `entry ${entry.epoch}:${entry.seq}, committed by ${node}`
+    if (entry.seq !== this.#log.length + 1) throw new Violation('log', 'R1', `${at}, after ${this.#log.length}: a hole`)
+    if (before !== undefined && before.epoch > entry.epoch) throw new Violation('log', 'R5', `${at}, after one of ${before.epoch}`)
+    if (entry.chain !== nextChain(before?.chain ?? 0, entry.epoch, checkBody(entry.body))) {
+      throw new Violation('log', 'R39', `${at}, does not continue the history before it`)
+    }
+    let copies = 0
+    for (const [, disk] of this.#view.disks) if (has(disk, entry)) copies += 1
+    for (const [other, disk] of this.#members(record.inSync)) {
+      if (this.#torn.has(other) || has(disk, entry)) continue
+      throw new Violation('nesting', 'R2, R4', `${at}, is not in the journal of ${other}, which is in the set`)
+    }
+    if (copies < record.minInSync) throw new Violation('nesting', 'R11', `${at}, exists ${copies} times only`)
+  }
+
+  #lose(node: NodeId, entry: Entry): void {
+    const record = this.#view.record()
+    const trusted = [...record.inSync, ...record.eligible].filter((other) => !this.#torn.has(other))
+    const what = `${node} committed ${entry.epoch}:${entry.seq} in the place of ${this.#log[entry.seq - 1]?.epoch}:${entry.seq}`
+    if (trusted.length > 0) throw new Violation('lost', 'R1, R12', `${what}, though ${trusted.join(', ')} had lost nothing`)
+    const kept = (entry.seq - 1) as Seq
+    if (kept < this.#flushed) throw new Violation('flushed', 'R12', `${what}; everything up to ${this.#flushed} was flushed`)
+    this.losses.push({ at: this.#view.now(), kept, log: this.#log })
+    this.#log = this.#log.slice(0, kept)
+    this.#requests = new Map([...this.#requests].filter(([, seq]) => seq <= kept))
+    this.#known = Math.min(this.#known, kept) as Seq
+    this.#torn.delete(node)
+  }
+
+  *#members(nodes: readonly NodeId[]): Generator<readonly [NodeId, Disk]> {
+    for (const node of nodes) {
+      const disk = this.#view.disks.get(node)
+      if (disk !== undefined) yield [node, disk]
+    }
+  }
+}
+
+function has(disk: Disk, entry: Entry): boolean {
+  const { os } = disk
+  if (entry.seq <= os.base.seq) return os.mark === undefined || entry.seq <= os.applied
+  const own = os.entry(entry.seq)
+  return own !== undefined && own.epoch === entry.epoch && own.chain === entry.chain
+}
+
+function touches(entry: Entry, keys: readonly Key[], blob: bigint | undefined): boolean {
+  return decodeBody(entry.body).some((effect) => {
+    const touch = touchOf(effect)
+    return 'key' in touch ? keys.includes(touch.key) : touch.range.blob === blob
+  })
+}
+
+/** The request whose reply an entry stores. */
+export function requestOf(entry: Entry): string | undefined {
+  for (const effect of decodeBody(entry.body)) {
+    if (effect.kind !== 'put' || !/^s\/\d+\/\d+$/.test(effect.key)) continue
+    return `${effect.key.slice(2)}/${decodeReply(untext(effect.value)).seq}`
+  }
+  return undefined
+}

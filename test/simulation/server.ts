@@ -1,0 +1,288 @@
+import type { Key, NodeId, Seq } from '../../proto/ids.ts'
+import type { Host, ItemDigest, VerifyAnswer } from '../../replication/ports.ts'
+import type { Replica } from '../../replication/replica.ts'
+import type { WorkItem } from '../../replication/work.ts'
+import type { Effect } from '../../server/store/effect.ts'
+import { encodeBody, text, untext } from './body.ts'
+import { execute, type Op, touchedBy } from './operations.ts'
+import {
+  type Answer,
+  type Call,
+  type Change,
+  decodeReply,
+  encodeReply,
+  nextSessionKey,
+  type RequestId,
+  type ServerFrame,
+  type ServerPorts,
+  sessionKey,
+  slotKey,
+} from './session.ts'
+import type { SimStorage } from './storage.ts'
+
+type Reply = (answer: Answer) => void
+export type Digests = ReadonlyMap<NodeId, ItemDigest>
+
+interface Waiting {
+  readonly deadline: number
+  readonly reply: Reply
+}
+
+/** Somebody's change, in the journal and not committed: the label says whether what is committed is still that entry. */
+interface Proposed {
+  readonly epoch: number
+  readonly replies: { readonly reply: Reply; readonly result: string }[]
+}
+
+const again: Answer = { kind: 'again' }
+/** So long something may wait here before its client is sent elsewhere. */
+const patienceMs = 400
+
+/** A file server without files: sessions, exactly once, reads at any member, changes at the primary. */
+export class ModelServer implements Host {
+  readonly #ports: ServerPorts
+  readonly #storage: SimStorage
+  readonly #replica: () => Replica
+  #tickets = 0
+  readonly #proposed = new Map<Seq, Proposed>()
+  readonly #forwarded = new Map<number, Waiting>()
+  /** Reads that wait until this member has applied so much. */
+  #behind: (Waiting & { readonly until: Seq; readonly then: () => void })[] = []
+  readonly #questions = new Map<number, Waiting & { readonly op: Op }>()
+  readonly #flushes = new Map<number, { readonly reply: Reply; readonly upTo: Seq }>()
+  readonly #verifications = new Map<number, (digests: Digests | undefined) => void>()
+  /** What a replica tells in the middle of its step is looked at after it. */
+  #told: (() => void)[] = []
+
+  constructor(ports: ServerPorts, storage: SimStorage, replica: () => Replica) {
+    this.#ports = ports
+    this.#storage = storage
+    this.#replica = replica
+  }
+
+  /** How much is waiting for something here. */
+  get waiting(): number {
+    const tables = [this.#proposed, this.#forwarded, this.#questions, this.#flushes, this.#verifications]
+    return tables.reduce((sum, table) => sum + table.size, this.#behind.length)
+  }
+
+  committed(to: Seq): void {
+    this.#told.push(() => this.#onCommitted(to))
+  }
+  roleChanged(): void {
+    this.#told.push(() => this.#onRoleChanged())
+  }
+  commitAnswer(ticket: number, committed: Seq | undefined): void {
+    this.#told.push(() => this.#onCommitAnswer(ticket, committed))
+  }
+  flushAnswer(ticket: number, outcome: 'flushed' | 'lost'): void {
+    this.#told.push(() => this.#onFlushAnswer(ticket, outcome))
+  }
+  verifyAnswer(ticket: number, answer: VerifyAnswer): void {
+    this.#told.push(() => {
+      this.#verifications.get(ticket)?.(answer.outcome === 'digests' ? answer.digests : undefined)
+      this.#verifications.delete(ticket)
+    })
+  }
+
+  /** After each step of the replica. */
+  settle(): void {
+    while (this.#told.length > 0) {
+      const told = this.#told
+      this.#told = []
+      for (const act of told) act()
+    }
+  }
+
+  onTick(): void {
+    const now = this.#ports.now()
+    const late = this.#behind.filter((read) => read.deadline <= now)
+    this.#behind = this.#behind.filter((read) => read.deadline > now)
+    for (const { reply } of late) reply(again)
+    for (const table of [this.#forwarded, this.#questions]) {
+      for (const [ticket, waiting] of table) {
+        if (waiting.deadline > now) continue
+        table.delete(ticket)
+        waiting.reply(again)
+      }
+    }
+  }
+
+  onCall(call: Call, reply: Reply): void {
+    if (call.kind === 'read') return this.#read(call.op, call.seen, reply)
+    if (this.#replica().mayChange()) return this.#change(call, reply)
+    const primary = this.#replica().primary()
+    if (primary === undefined || primary === this.#ports.self) return reply(again)
+    const ticket = this.#ticket()
+    this.#forwarded.set(ticket, { deadline: this.#ports.now() + 3 * patienceMs, reply })
+    this.#ports.sendToServer(primary, { frame: 'forward', ticket, call })
+  }
+
+  onFrame(from: NodeId, frame: ServerFrame): void {
+    if (frame.frame === 'answer') {
+      this.#forwarded.get(frame.ticket)?.reply(frame.answer)
+      this.#forwarded.delete(frame.ticket)
+      return
+    }
+    const { ticket, call } = frame
+    const reply: Reply = (answer) => this.#ports.sendToServer(from, { frame: 'answer', ticket, answer })
+    if (this.#replica().mayChange()) this.#change(call, reply)
+    else reply(again)
+  }
+
+  /** Only at the primary: compares an item on all members. `done` runs once; undefined: it could not be done. */
+  verify(item: WorkItem, done: (digests: Digests | undefined) => void): void {
+    const ticket = this.#ticket()
+    this.#verifications.set(ticket, done)
+    this.#replica().verify(ticket, item, { detail: true })
+  }
+
+  #change(call: Change, reply: Reply): void {
+    switch (call.kind) {
+      case 'open':
+        return this.#open(reply)
+      case 'close':
+        return this.#close(call.session, reply)
+      case 'flush':
+        return this.#flush(reply)
+      case 'change':
+        return this.#execute(call.request, call.op, reply)
+    }
+  }
+
+  /** Numbers of sessions are never used again, so one that is not known has ended (R31). */
+  #open(reply: Reply): void {
+    const session = Number(this.#pendingText(nextSessionKey) || '1')
+    this.#propose([put(nextSessionKey, String(session + 1)), put(sessionKey(session), 'open')], String(session), reply)
+  }
+
+  #close(session: number, reply: Reply): void {
+    const { pending } = this.#storage
+    if (!pending.keys.has(sessionKey(session) as Key)) return reply({ kind: 'refused', why: 'ended' })
+    const slots = [...pending.keys.keys()].filter((key) => key.startsWith(`${sessionKey(session)}/`))
+    const effects = [sessionKey(session), ...slots].map((key): Effect => ({ kind: 'delete', key: key as Key }))
+    this.#propose(effects, 'ok', reply)
+  }
+
+  /** R29 to R31, S26. */
+  #execute(request: RequestId, op: Op, reply: Reply): void {
+    const { pending } = this.#storage
+    if (isSpoilt(pending, op)) return reply(again)
+    if (!pending.keys.has(sessionKey(request.session) as Key)) return reply({ kind: 'refused', why: 'ended' })
+    const key = slotKey(request.session, request.slot)
+    const last = decodeReply(this.#pendingText(key) || encodeReply(0, ''))
+    if (request.seq === last.seq) return this.#repeat(key as Key, last.result, reply)
+    if (request.seq !== last.seq + 1) return reply({ kind: 'refused', why: 'misordered' })
+    const { effects, result } = execute(pending, op)
+    this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)
+  }
+
+  /** It has been executed: at once if that is committed, else together with the first. */
+  #repeat(key: Key, result: string, reply: Reply): void {
+    const at = this.#storage.dirtyKey(key)
+    if (at === undefined) return reply({ kind: 'done', result, at: this.#storage.applied })
+    this.#await(at, result, reply)
+  }
+
+  #propose(effects: readonly Effect[], result: string, reply: Reply): void {
+    const proposed = this.#replica().propose(encodeBody(effects))
+    if (proposed.outcome !== 'proposed') return reply(again)
+    this.#await(proposed.seq, result, reply)
+  }
+
+  #await(at: Seq, result: string, reply: Reply): void {
+    const epoch = this.#storage.markAt(at)?.epoch
+    if (epoch === undefined) return reply(again)
+    if (at <= this.#storage.applied) return reply({ kind: 'done', result, at })
+    const known = this.#proposed.get(at)
+    if (known?.epoch === epoch) known.replies.push({ reply, result })
+    else this.#proposed.set(at, { epoch, replies: [{ reply, result }] })
+  }
+
+  #flush(reply: Reply): void {
+    const ticket = this.#ticket()
+    this.#flushes.set(ticket, { reply, upTo: this.#storage.last.seq })
+    this.#replica().flush(ticket)
+  }
+
+  /** R18 to R20. */
+  #read(op: Op, seen: Seq, reply: Reply): void {
+    if (!this.#replica().mayRead()) return reply(again)
+    if (this.#storage.applied < seen) return this.#whenApplied(seen, reply, () => this.#read(op, seen, reply))
+    if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(op, reply)
+    const ticket = this.#ticket()
+    this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, op })
+    this.#replica().askCommit(ticket)
+  }
+
+  #isDirty(op: Op): boolean {
+    const { keys, blob } = touchedBy(op.object)
+    if (blob !== undefined && this.#storage.dirtyBlob(blob) !== undefined) return true
+    return keys.some((key) => this.#storage.dirtyKey(key) !== undefined)
+  }
+
+  #answerRead(op: Op, reply: Reply): void {
+    if (!this.#replica().mayRead() || isSpoilt(this.#storage.state, op)) return reply(again)
+    reply({ kind: 'done', result: execute(this.#storage.state, op).result, at: this.#storage.applied })
+  }
+
+  #whenApplied(until: Seq, reply: Reply, then: () => void): void {
+    this.#behind.push({ until, deadline: this.#ports.now() + patienceMs, reply, then })
+  }
+
+  #onCommitted(to: Seq): void {
+    for (const [at, { epoch, replies }] of this.#proposed) {
+      if (at > to) continue
+      this.#proposed.delete(at)
+      const isStill = this.#storage.markAt(at)?.epoch === epoch
+      for (const { reply, result } of replies) reply(isStill ? { kind: 'done', result, at } : again)
+    }
+    const ready = this.#behind.filter((read) => read.until <= to)
+    this.#behind = this.#behind.filter((read) => read.until > to)
+    for (const { then } of ready) then()
+  }
+
+  #onRoleChanged(): void {
+    if (this.#replica().status().role === 'primary') return
+    const dropped = [...this.#proposed.values()].flatMap(({ replies }) => replies)
+    this.#proposed.clear()
+    for (const { reply } of dropped) reply(again)
+  }
+
+  #onCommitAnswer(ticket: number, committed: Seq | undefined): void {
+    const question = this.#questions.get(ticket)
+    if (question === undefined) return
+    this.#questions.delete(ticket)
+    const { op, reply } = question
+    if (committed === undefined) return reply(again)
+    if (this.#storage.applied >= committed) return this.#answerRead(op, reply)
+    this.#whenApplied(committed, reply, () => this.#answerRead(op, reply))
+  }
+
+  #onFlushAnswer(ticket: number, outcome: 'flushed' | 'lost'): void {
+    const flush = this.#flushes.get(ticket)
+    if (flush === undefined) return
+    this.#flushes.delete(ticket)
+    if (outcome === 'lost') return flush.reply(again)
+    this.#ports.flushed(flush.upTo)
+    flush.reply({ kind: 'done', result: 'ok', at: this.#storage.applied })
+  }
+
+  #pendingText(name: string): string {
+    return untext(this.#storage.pending.keys.get(name as Key) ?? new Uint8Array(0))
+  }
+
+  #ticket(): number {
+    this.#tickets += 1
+    return this.#tickets
+  }
+}
+
+const put = (name: string, value: string): Effect => ({ kind: 'put', key: name as Key, value: text(value) })
+
+/** Nothing is answered from, or built on, a value whose checksum fails. */
+function isSpoilt(state: SimStorage['state'], op: Op): boolean {
+  if (state.damaged.size === 0) return false
+  const { keys, blob } = touchedBy(op.object)
+  return keys.some((key) => state.damaged.has(key)) || (blob !== undefined && [...state.damaged].some((part) => part.startsWith(`${blob}:`)))
+}

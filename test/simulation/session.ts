@@ -1,0 +1,54 @@
+import type { NodeId, Seq } from '../../proto/ids.ts'
+import type { Op } from './operations.ts'
+
+/** What clients ask of a server, and servers of the primary on a client's behalf. */
+export type Call =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'close'; readonly session: number }
+  /** Everything acknowledged so far is to be on the disks when it is answered. */
+  | { readonly kind: 'flush' }
+  /** `seen`: the highest position this session has seen (R20). */
+  | { readonly kind: 'read'; readonly op: Op; readonly seen: Seq }
+  | { readonly kind: 'change'; readonly request: RequestId; readonly op: Op }
+
+export type Change = Exclude<Call, { kind: 'read' }>
+
+/** Names a change for ever: the same through every retry and at every provider (R29). */
+export interface RequestId {
+  readonly session: number
+  readonly slot: number
+  readonly seq: number
+}
+
+export type Answer =
+  | { readonly kind: 'done'; readonly result: string; readonly at: Seq }
+  /** Not here, or not now. */
+  | { readonly kind: 'again' }
+  /** 'ended': there is no such session (R31). 'misordered': neither the slot's last request nor the next. */
+  | { readonly kind: 'refused'; readonly why: 'ended' | 'misordered' }
+
+/** Between servers, beside the replicas' own messages. */
+export type ServerFrame =
+  | { readonly frame: 'forward'; readonly ticket: number; readonly call: Change }
+  | { readonly frame: 'answer'; readonly ticket: number; readonly answer: Answer }
+
+export const sessionKey = (session: number): string => `s/${session}`
+export const slotKey = (session: number, slot: number): string => `s/${session}/${slot}`
+export const nextSessionKey = 'n'
+
+export const encodeReply = (seq: number, result: string): string => `${seq}|${result}`
+
+export function decodeReply(value: string): { readonly seq: number; readonly result: string } {
+  const at = value.indexOf('|')
+  return { seq: Number(value.slice(0, at)), result: value.slice(at + 1) }
+}
+
+export const requestName = ({ session, slot, seq }: RequestId): string => `${session}/${slot}/${seq}`
+
+export interface ServerPorts {
+  readonly self: NodeId
+  now(): number
+  sendToServer(to: NodeId, frame: ServerFrame): void
+  /** For the checkers: a flush was answered. */
+  flushed(upTo: Seq): void
+}
