@@ -27,4 +27,10 @@ export interface FileClient {
    * @throws FsError
    */
   call(operation: FileCall, caller: Caller, how: CallIdentity): Promise<FileResult>
+
+  /**
+   * The kernel has the answer of request `unique`: it does not ask again, so nothing of its calls need be remembered.
+   * Until then the same calls may come again, from a driver that took over in the middle of the request.
+   */
+  answered?(unique: bigint): void
 }

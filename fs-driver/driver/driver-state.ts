@@ -1,0 +1,115 @@
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import type { Negotiated } from '../protocol/negotiate.ts'
+import { HandleTable } from './handle-table.ts'
+
+/** A record: u32 kind, u32 and two u64 as the kind says. */
+const recordSize = 24
+const kinds = { negotiated: 1, opened: 2, released: 3 } as const
+
+/** The file is written anew when it has so many records, and far more than there is to say. */
+const compactAt = 8192
+
+/**
+ * What a driver must know that takes over a mount from one that died: what was negotiated, and what is open. Kept in a
+ * log that each change is appended to before the kernel hears of it. It needs to outlive the process, not the machine:
+ * a mount does not do that either. So it is never synced, and best kept on tmpfs.
+ */
+export class DriverState {
+  readonly handles = new HandleTable()
+  readonly #path: string
+  #fd: number
+  #records = 0
+  #negotiated: Negotiated | undefined
+
+  /** `resend`: take over what the last driver left; otherwise begin anew, whatever is there. */
+  static open(path: string, { resend }: { resend: boolean }): DriverState {
+    if (!resend) rmSync(path, { force: true })
+    return new DriverState(path)
+  }
+
+  private constructor(path: string) {
+    this.#path = path
+    this.#fd = openSync(path, 'a+', 0o600)
+    this.#load(readFileSync(path))
+    this.#compact()
+  }
+
+  get negotiated(): Negotiated | undefined {
+    return this.#negotiated
+  }
+
+  negotiate(negotiated: Negotiated): void {
+    this.#negotiated = negotiated
+    this.#append(negotiatedRecord(negotiated))
+  }
+
+  /** For the router: may a removed inode still be in use here? */
+  isOpen(ino: bigint): boolean {
+    return this.handles.isOpen(ino)
+  }
+
+  opened(fh: bigint, ino: bigint): void {
+    if (this.handles.add(fh, ino)) this.#append(record(kinds.opened, { b: fh, c: ino }))
+  }
+
+  released(fh: bigint): void {
+    if (this.handles.remove(fh)) this.#append(record(kinds.released, { b: fh }))
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+
+  /** Total: what is not a whole record of a known kind is passed over. */
+  #load(bytes: Buffer): void {
+    for (let at = 0; at + recordSize <= bytes.length; at += recordSize) {
+      const [a, b, c] = [bytes.readUInt32LE(at + 4), bytes.readBigUInt64LE(at + 8), bytes.readBigUInt64LE(at + 16)]
+      switch (bytes.readUInt32LE(at)) {
+        case kinds.negotiated:
+          this.#negotiated = { minor: a, flags: b, maxReadahead: Number(BigInt.asUintN(32, c)) }
+          break
+        case kinds.opened:
+          this.handles.add(b, c)
+          break
+        case kinds.released:
+          this.handles.remove(b)
+          break
+        default:
+          break
+      }
+    }
+  }
+
+  #append(bytes: Buffer): void {
+    writeSync(this.#fd, bytes)
+    this.#records++
+    if (this.#records > compactAt && this.#records > 4 * this.handles.size) this.#compact()
+  }
+
+  /** The present state in a new file, which then takes the old one's name. */
+  #compact(): void {
+    const records = this.#negotiated === undefined ? [] : [negotiatedRecord(this.#negotiated)]
+    for (const { fh, ino } of this.handles) records.push(record(kinds.opened, { b: fh, c: ino }))
+    const fresh = `${this.#path}.new`
+    rmSync(fresh, { force: true })
+    const fd = openSync(fresh, 'a', 0o600)
+    if (records.length > 0) writeSync(fd, Buffer.concat(records))
+    renameSync(fresh, this.#path)
+    closeSync(this.#fd)
+    this.#fd = fd
+    this.#records = records.length
+  }
+}
+
+function record(kind: number, { a = 0, b = 0n, c = 0n }: { a?: number; b?: bigint; c?: bigint }): Buffer {
+  const bytes = Buffer.allocUnsafe(recordSize)
+  bytes.writeUInt32LE(kind, 0)
+  bytes.writeUInt32LE(a, 4)
+  bytes.writeBigUInt64LE(b, 8)
+  bytes.writeBigUInt64LE(c, 16)
+  return bytes
+}
+
+function negotiatedRecord({ minor, flags, maxReadahead }: Negotiated): Buffer {
+  return record(kinds.negotiated, { a: minor, b: flags, c: BigInt(maxReadahead) })
+}

@@ -1,0 +1,237 @@
+import { errnos } from '../../proto/errno.ts'
+import type { Log } from '../log.ts'
+import type { Frame } from '../protocol/frame.ts'
+import type { InitOffer, Negotiated } from '../protocol/negotiate.ts'
+import { negotiate } from '../protocol/negotiate.ts'
+import type { ReplyBody } from '../protocol/reply.ts'
+import type { Malformed, Request, RequestOf } from '../protocol/request.ts'
+import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
+import type { FileClient } from '../router/file-client.ts'
+import type { Callers } from './caller.ts'
+import type { DriverState } from './driver-state.ts'
+import type { Interruptions } from './interruptions.ts'
+import type { Calling } from './plan.ts'
+import { planOf } from './plan.ts'
+import { replyForError } from './reply-error.ts'
+
+/** The kernel's end, as far as the driver needs it. */
+export interface Kernel {
+  /** @returns whether the kernel took it; not so if it had given up the request */
+  reply(unique: bigint, body: ReplyBody): boolean
+  pause(): void
+  resume(): void
+}
+
+export interface DriverParts {
+  readonly kernel: Kernel
+  readonly client: FileClient
+  readonly state: DriverState
+  readonly callers: Callers
+  readonly interruptions: Interruptions
+  readonly log: Log
+}
+
+/**
+ * Requests in work at once, and what they carry. Beyond either no more are taken from the kernel, which makes the
+ * processes wait (even INTERRUPT has to). As many threads rarely wait for one mount.
+ */
+const inFlightMax = 1024
+const inFlightBytesMax = 128 << 20
+
+/** What the layouts are before INIT has come: those of every kernel that is new enough. */
+const beforeInit: Negotiated = { minor: 0, flags: 0n, maxReadahead: 0 }
+
+const EPROTO = 71
+
+/** Smaller contents of a WRITE are copied out of the frame; for greater ones the frame is given away. */
+const copyMaxBytes = 32 << 10
+
+interface InFlight {
+  readonly request: Request
+  readonly abort: AbortController
+  readonly bytes: number
+}
+
+/**
+ * One request, one file operation, one reply. Every request that wants an answer gets one, and exactly one: a process
+ * that waits for it cannot be killed. Stateless but for what is in work and what is open (DriverState).
+ */
+export class Driver {
+  readonly #parts: DriverParts
+  /** By `unique` as the kernel said it. */
+  readonly #inFlight = new Map<bigint, InFlight>()
+  #inFlightBytes = 0
+  #paused = false
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size
+  }
+
+  /** One message of the kernel. `kept`: the frame belongs to the driver from now on. Never throws for what is in it. */
+  onMessage(frame: Frame, length: number): 'kept' | 'done' {
+    const request = parseRequest(frame, length, this.#parts.state.negotiated ?? beforeInit)
+    if (request.op === 'WRITE') return this.#startWrite(request)
+    if (request.op === 'malformed') this.#refuse(request)
+    else if (request.op === 'unknown')
+      this.#parts.kernel.reply(request.header.unique, { kind: 'error', errno: errnos.ENOSYS })
+    else this.#start(request)
+    return 'done'
+  }
+
+  #refuse({ header, reason }: Malformed): void {
+    const { kernel, log } = this.#parts
+    log.error('request.malformed', { opcode: header?.opcode, unique: header?.unique, reason })
+    if (header === undefined || !isAnswered(header.opcode)) return
+    kernel.reply(header.unique, { kind: 'error', errno: errnos.EINVAL })
+  }
+
+  #startWrite(request: RequestOf<'WRITE'>): 'kept' | 'done' {
+    const { data } = request.args
+    if (data.length > copyMaxBytes) {
+      this.#start(request)
+      return 'kept'
+    }
+    this.#start({ ...request, args: { ...request.args, data: Buffer.from(data) } })
+    return 'done'
+  }
+
+  #start(request: Request): void {
+    const { unique } = request.header
+    // Sent again while it is in work: the answer to the first is the answer to both.
+    if (this.#inFlight.has(unique)) return
+    const plan = planOf(request)
+    switch (plan.kind) {
+      case 'nothing':
+        return
+      case 'local':
+        this.#reply(request, plan.reply)
+        return
+      case 'initialize':
+        this.#reply(request, this.#initialize(plan.offer))
+        return
+      case 'interrupt':
+        this.#interrupt(plan.target)
+        return
+      case 'release':
+        this.#parts.state.released(plan.fh)
+        this.#reply(request, { kind: 'done' })
+        return
+      case 'call':
+        if (this.#isListed(request)) this.#reply(request, { kind: 'listing', data: Buffer.alloc(0), endsAt: undefined })
+        else void this.#execute(request, plan)
+    }
+  }
+
+  #initialize(offer: InitOffer): ReplyBody {
+    const { log, state } = this.#parts
+    const answer = negotiate(offer)
+    switch (answer.kind) {
+      case 'agreed':
+        log.info('kernel.negotiated', { minor: answer.negotiated.minor, flags: answer.negotiated.flags.toString(16) })
+        state.negotiate(answer.negotiated)
+        return { kind: 'negotiated', negotiated: answer.negotiated }
+      case 'again':
+        return { kind: 'version' }
+      case 'refused':
+        log.error('kernel.too-old', { reason: answer.reason })
+        return { kind: 'error', errno: EPROTO }
+    }
+  }
+
+  /** A request that is not known was answered already, or has yet to be sent again. */
+  #interrupt(target: bigint): void {
+    const found = this.#inFlight.get(target)
+    if (found === undefined) return
+    const { pid } = found.request.header
+    this.#parts.interruptions.add(target, { pid, abort: () => found.abort.abort() })
+  }
+
+  /** The end of this listing was in the last answer: that there is no more need not be asked. */
+  #isListed(request: Request): boolean {
+    if (!isListing(request)) return false
+    const { fh, offset } = request.args
+    return offset !== 0n && this.#parts.state.handles.isListedTo(fh, offset)
+  }
+
+  /**
+   * From the last call's result to the written reply nothing is waited for: whoever keeps results for a driver that
+   * takes over may forget one as soon as `answered` says so.
+   */
+  async #execute(request: Request, plan: Calling): Promise<void> {
+    const { callers, client, log, state } = this.#parts
+    const { header } = request
+    const { unique } = header
+    const number = unique & ~resentBit
+    const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? header.nodeid : undefined
+    const { signal } = this.#begin(request)
+    if (opening !== undefined) state.handles.use(opening)
+    let body: ReplyBody
+    try {
+      const caller = callers.of(header, plan)
+      const result = await client.call(plan.call, caller, { unique: number, step: 0, signal })
+      body = plan.answer(result)
+      if (plan.durable === true) await this.#fsync(request, signal)
+    } catch (error) {
+      body = replyForError(error, { op: request.op, unique, log })
+    }
+    this.#end(unique)
+    this.#reply(request, body)
+    if (opening !== undefined) state.handles.unuse(opening)
+    client.answered?.(number)
+  }
+
+  /** O_SYNC: a write that reached no disk is no write. */
+  async #fsync({ header }: Request, signal: AbortSignal): Promise<void> {
+    const { callers, client } = this.#parts
+    const call = { $case: 'fsync', value: { ino: header.nodeid } } as const
+    const how = { unique: header.unique & ~resentBit, step: 1, signal }
+    await client.call(call, callers.of(header, { judged: false }), how)
+  }
+
+  #begin(request: Request): AbortController {
+    const abort = new AbortController()
+    const bytes = request.op === 'WRITE' ? request.args.data.length : request.op === 'READ' ? request.args.length : 0
+    this.#inFlight.set(request.header.unique, { request, abort, bytes })
+    this.#inFlightBytes += bytes
+    if (!this.#paused && !this.#hasRoom()) {
+      this.#paused = true
+      this.#parts.kernel.pause()
+    }
+    return abort
+  }
+
+  #end(unique: bigint): void {
+    const { interruptions, kernel } = this.#parts
+    this.#inFlightBytes -= this.#inFlight.get(unique)?.bytes ?? 0
+    this.#inFlight.delete(unique)
+    interruptions.remove(unique)
+    if (this.#paused && this.#hasRoom()) {
+      this.#paused = false
+      kernel.resume()
+    }
+  }
+
+  #hasRoom(): boolean {
+    return this.#inFlight.size < inFlightMax && this.#inFlightBytes < inFlightBytesMax
+  }
+
+  /** What is open is noted before the kernel can know of it, so that it is not forgotten if this process dies. */
+  #reply(request: Request, body: ReplyBody): void {
+    const { kernel, state } = this.#parts
+    if (body.kind === 'opened') state.opened(body.fh, request.header.nodeid)
+    if (body.kind === 'created') state.opened(body.fh, body.attributes.ino)
+    if (isListing(request) && body.kind === 'listing' && body.endsAt !== undefined) {
+      state.handles.listed(request.args.fh, body.endsAt)
+    }
+    const taken = kernel.reply(request.header.unique, body)
+    // Nobody has it open, so nobody will close it.
+    if (!taken && (body.kind === 'opened' || body.kind === 'created')) state.released(body.fh)
+  }
+}
+
+const isListing = (request: Request): request is RequestOf<'READDIR' | 'READDIRPLUS'> =>
+  request.op === 'READDIR' || request.op === 'READDIRPLUS'

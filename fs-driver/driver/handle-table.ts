@@ -1,0 +1,80 @@
+import { resentBit } from '../protocol/request.ts'
+
+/**
+ * A handle is derived from the number of the request that opened it, so that an OPEN which is sent again after the
+ * driver died gets the same one: 56 bits of the number (it is even, and counts up from the mount), 8 of open(2)'s flags.
+ */
+const flagBits = 8n
+const accessMode = 3 // O_ACCMODE
+
+export function handleOf(unique: bigint, flags: number): bigint {
+  const number = (unique & ~resentBit) >> 1n
+  return BigInt.asUintN(64, (number << flagBits) | BigInt(flags & accessMode))
+}
+
+export function opensForWriting(fh: bigint): boolean {
+  return (Number(fh & 0xffn) & accessMode) !== 0
+}
+
+interface Handle {
+  readonly ino: bigint
+  /** Cookie behind the last name of the directory, as it was when it was last listed to its end. */
+  listedTo: bigint | undefined
+}
+
+/** Open files and directories: the kernel's handles, and what is open by inode. */
+export class HandleTable {
+  readonly #handles = new Map<bigint, Handle>()
+  /** By inode: handles, and opens that are being asked for. invariant: never 0. */
+  readonly #uses = new Map<bigint, number>()
+
+  get size(): number {
+    return this.#handles.size
+  }
+
+  *[Symbol.iterator](): Generator<{ fh: bigint; ino: bigint }> {
+    for (const [fh, { ino }] of this.#handles) yield { fh, ino }
+  }
+
+  isOpen(ino: bigint): boolean {
+    return this.#uses.has(ino)
+  }
+
+  /** An open of `ino` is on its way: until `unuse` it counts as open, so that it is not taken away in between. */
+  use(ino: bigint): void {
+    this.#uses.set(ino, (this.#uses.get(ino) ?? 0) + 1)
+  }
+
+  unuse(ino: bigint): void {
+    const uses = this.#uses.get(ino) ?? 0
+    if (uses <= 1) this.#uses.delete(ino)
+    else this.#uses.set(ino, uses - 1)
+  }
+
+  /** @returns false: it was there already */
+  add(fh: bigint, ino: bigint): boolean {
+    if (this.#handles.has(fh)) return false
+    this.#handles.set(fh, { ino, listedTo: undefined })
+    this.use(ino)
+    return true
+  }
+
+  /** @returns false: it was not there */
+  remove(fh: bigint): boolean {
+    const handle = this.#handles.get(fh)
+    if (handle === undefined) return false
+    this.#handles.delete(fh)
+    this.unuse(handle.ino)
+    return true
+  }
+
+  /** The directory was listed to its end, which is at `cookie`. */
+  listed(fh: bigint, cookie: bigint): void {
+    const handle = this.#handles.get(fh)
+    if (handle !== undefined) handle.listedTo = cookie
+  }
+
+  isListedTo(fh: bigint, cookie: bigint): boolean {
+    return this.#handles.get(fh)?.listedTo === cookie
+  }
+}

@@ -1,0 +1,52 @@
+import { Device } from '../kernel/device.ts'
+import type { Log } from '../log.ts'
+import type { FileClient } from '../router/file-client.ts'
+import { Callers } from './caller.ts'
+import { Driver } from './driver.ts'
+import type { DriverState } from './driver-state.ts'
+import { Interruptions } from './interruptions.ts'
+import { readProcessStatus } from './process-status.ts'
+
+export interface RunDriver {
+  /** The connection, from the supervisor. */
+  readonly fd: number
+  readonly client: FileClient
+  /** Opened by whoever makes the client, which asks it what is open. Closed here. */
+  readonly state: DriverState
+  /** This driver takes over from one that died. */
+  readonly resend: boolean
+  readonly log: Log
+}
+
+/**
+ * Serves one mount until it is gone; then the process should end with code 0, which tells the supervisor so. Until then
+ * the process must not call `process.exit`: Node would wait for threads that wait for the kernel. What nobody caught
+ * ends the process at once, and another one takes over.
+ */
+export async function runDriver({ fd, client, state, resend, log }: RunDriver): Promise<void> {
+  dieOfBugs(log)
+  const nowMs = () => performance.now()
+  const device = new Device(fd, log)
+  const driver = new Driver({
+    kernel: device,
+    client,
+    state,
+    callers: new Callers(readProcessStatus, nowMs),
+    interruptions: new Interruptions(readProcessStatus, nowMs),
+    log,
+  })
+  // Before anything is answered, and once: each RESEND brings all that is unanswered again.
+  if (resend) device.notify({ kind: 'RESEND' })
+  const end = await device.serve((frame, length) => driver.onMessage(frame, length))
+  log.info('kernel.connection-ended', { how: end, unanswered: driver.inFlight })
+  state.close()
+}
+
+function dieOfBugs(log: Log): void {
+  const die = (error: unknown) => {
+    log.error('driver.bug', { stack: error instanceof Error ? error.stack : String(error) })
+    process.kill(process.pid, 'SIGKILL')
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+}

@@ -1,0 +1,300 @@
+import { type Errno, errnos } from '../../proto/errno.ts'
+import type { Attributes } from '../../proto/generated/file-service.ts'
+import { entriesIn, packListing } from '../protocol/directory-listing.ts'
+import type { InitOffer } from '../protocol/negotiate.ts'
+import type { Opcode } from '../protocol/opcode.ts'
+import type { ReplyBody } from '../protocol/reply.ts'
+import { openFlags } from '../protocol/reply.ts'
+import type { Request, RequestOf } from '../protocol/request.ts'
+import type { FileCall, FileResult } from '../router/file-client.ts'
+import { handleOf, opensForWriting } from './handle-table.ts'
+
+/** What is to be done for one request. */
+export type Plan =
+  /** Answered here and now. */
+  | { readonly kind: 'local'; readonly reply: ReplyBody }
+  /** Nothing, not even an answer. */
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'initialize'; readonly offer: InitOffer }
+  | { readonly kind: 'interrupt'; readonly target: bigint }
+  | { readonly kind: 'release'; readonly fh: bigint }
+  | Calling
+
+export interface Calling {
+  readonly kind: 'call'
+  readonly call: FileCall
+  /** The server decides by who the caller is: it needs all groups. */
+  readonly judged: boolean
+  /** To be answered only when it is on the disks (O_SYNC, O_DSYNC). */
+  readonly durable?: boolean
+  /** The answer to the kernel. @throws Error if the result is not of this operation */
+  readonly answer: (result: FileResult) => ReplyBody
+}
+
+const openFlagBits = { accessMode: 0o3, append: 0o2000, dsync: 0o10000 } as const
+
+/** Kinds of requests that no server of ours knows. ENOSYS: the kernel does not ask again, and does without or by itself. */
+const refusals = {
+  GETLK: 'ENOSYS',
+  SETLK: 'ENOSYS',
+  SETLKW: 'ENOSYS',
+  BMAP: 'ENOSYS',
+  /** Not ENOSYS: programs ask isatty() of files. */
+  IOCTL: 'ENOTTY',
+  POLL: 'ENOSYS',
+  FALLOCATE: 'ENOSYS',
+  LSEEK: 'ENOSYS',
+  COPY_FILE_RANGE: 'ENOSYS',
+  COPY_FILE_RANGE_64: 'ENOSYS',
+  SETUPMAPPING: 'ENOSYS',
+  REMOVEMAPPING: 'ENOSYS',
+  SYNCFS: 'ENOSYS',
+  TMPFILE: 'ENOSYS',
+  STATX: 'ENOSYS',
+} as const satisfies Partial<Record<Opcode, Errno>>
+
+type Refused = Extract<Request, { op: keyof typeof refusals }>
+const isRefused = (request: Request): request is Refused => Object.hasOwn(refusals, request.op)
+
+const done: ReplyBody = { kind: 'done' }
+const nothing: Plan = { kind: 'nothing' }
+
+/** The only switch over the kernel's operations. Pure. */
+export function planOf(request: Request): Plan {
+  if (isRefused(request)) return { kind: 'local', reply: { kind: 'error', errno: errnos[refusals[request.op]] } }
+  switch (request.op) {
+    case 'INIT':
+      return { kind: 'initialize', offer: request.args }
+    case 'INTERRUPT':
+      return { kind: 'interrupt', target: request.args.target }
+    case 'RELEASE':
+    case 'RELEASEDIR':
+      return { kind: 'release', fh: request.args.fh }
+    case 'FORGET':
+    case 'BATCH_FORGET':
+    case 'NOTIFY_REPLY':
+      return nothing // inode numbers mean something without a lookup count
+    case 'FLUSH':
+    case 'DESTROY':
+      return { kind: 'local', reply: done } // nothing is held back, and the kernel keeps the locks
+    case 'LOOKUP':
+    case 'SYMLINK':
+    case 'MKNOD':
+    case 'MKDIR':
+    case 'LINK':
+      return { kind: 'call', call: callForEntry(request), judged: true, answer: answerEntry }
+    case 'CREATE':
+      return planCreate(request)
+    case 'GETATTR':
+      return asking({ $case: 'getattr', value: { ino: request.header.nodeid } }, answerAttributes)
+    case 'SETATTR':
+      return planSetattr(request)
+    case 'UNLINK':
+    case 'RMDIR':
+    case 'RENAME':
+    case 'RENAME2':
+    case 'ACCESS':
+    case 'SETXATTR':
+    case 'REMOVEXATTR':
+      return { kind: 'call', call: callForDone(request), judged: true, answer: answerDone }
+    case 'OPEN':
+    case 'OPENDIR':
+      return planOpen(request)
+    case 'READ':
+      return planRead(request)
+    case 'WRITE':
+      return planWrite(request)
+    case 'READDIR':
+    case 'READDIRPLUS':
+      return planReaddir(request)
+    case 'FSYNC':
+    case 'FSYNCDIR':
+      return asking({ $case: 'fsync', value: { ino: request.header.nodeid } }, answerDone)
+    case 'READLINK':
+      return asking({ $case: 'readlink', value: { ino: request.header.nodeid } }, answerData)
+    case 'STATFS':
+      return asking({ $case: 'statfs', value: {} }, answerSpace)
+    case 'GETXATTR':
+    case 'LISTXATTR':
+      return planXattrs(request)
+  }
+}
+
+/** Rights were checked when the inode was opened, or there is no right to check. */
+const asking = (call: FileCall, answer: Calling['answer']): Calling => ({ kind: 'call', call, judged: false, answer })
+
+function callForEntry({ op, header, args }: RequestOf<'LOOKUP' | 'SYMLINK' | 'MKNOD' | 'MKDIR' | 'LINK'>): FileCall {
+  const parent = header.nodeid
+  const { name } = args
+  switch (op) {
+    case 'LOOKUP':
+      return { $case: 'lookup', value: { parent, name } }
+    case 'SYMLINK':
+      return { $case: 'symlink', value: { parent, name, target: args.target } }
+    case 'MKNOD':
+      return { $case: 'mknod', value: { parent, name, mode: args.mode, umask: args.umask, rdev: args.rdev } }
+    case 'MKDIR':
+      return { $case: 'mkdir', value: { parent, name, mode: args.mode, umask: args.umask } }
+    case 'LINK':
+      return { $case: 'link', value: { ino: args.ino, parent, name } }
+  }
+}
+
+type AnsweredDone = 'UNLINK' | 'RMDIR' | 'RENAME' | 'RENAME2' | 'ACCESS' | 'SETXATTR' | 'REMOVEXATTR'
+
+function callForDone({ op, header, args }: RequestOf<AnsweredDone>): FileCall {
+  const ino = header.nodeid
+  switch (op) {
+    case 'UNLINK':
+      return { $case: 'unlink', value: { parent: ino, name: args.name } }
+    case 'RMDIR':
+      return { $case: 'rmdir', value: { parent: ino, name: args.name } }
+    case 'RENAME':
+    case 'RENAME2': {
+      const { name, newParent, newName } = args
+      const flags = op === 'RENAME2' ? args.flags : 0
+      return { $case: 'rename', value: { parent: ino, name, newParent, newName, flags } }
+    }
+    case 'ACCESS':
+      return { $case: 'access', value: { ino, mask: args.mask } }
+    case 'SETXATTR':
+      return { $case: 'setxattr', value: { ino, name: args.name, value: args.value, flags: args.flags } }
+    case 'REMOVEXATTR':
+      return { $case: 'removexattr', value: { ino, name: args.name } }
+  }
+}
+
+/**
+ * The kernel's cache is passed by, so that other hosts' writes are seen; maps go on working. A file that is open for
+ * reading only has nothing to flush when it is closed.
+ */
+function fileFlags(flags: number): number {
+  const direct = openFlags.DIRECT_IO | openFlags.PARALLEL_DIRECT_WRITES
+  return (flags & openFlagBits.accessMode) === 0 ? direct | openFlags.NOFLUSH : direct
+}
+
+function planOpen({ op, header, args }: RequestOf<'OPEN' | 'OPENDIR'>): Plan {
+  const value = { ino: header.nodeid, flags: args.flags, killPrivileges: args.killPrivileges }
+  const opened = {
+    kind: 'opened',
+    fh: handleOf(header.unique, args.flags),
+    flags: op === 'OPEN' ? fileFlags(args.flags) : 0,
+  } as const
+  const answer = (result: FileResult): ReplyBody => {
+    expectResult(result, 'attributes')
+    return opened
+  }
+  return { kind: 'call', call: { $case: 'open', value }, judged: true, answer }
+}
+
+function planCreate({ header, args }: RequestOf<'CREATE'>): Plan {
+  const { name, mode, umask, flags } = args
+  const opened = { fh: handleOf(header.unique, flags), flags: fileFlags(flags) }
+  return {
+    kind: 'call',
+    call: { $case: 'create', value: { parent: header.nodeid, name, mode, umask, flags } },
+    judged: true,
+    answer: (result) => ({ kind: 'created', attributes: entryOf(result), ...opened }),
+  }
+}
+
+function planSetattr({ header, args }: RequestOf<'SETATTR'>): Plan {
+  const { fh, mode, uid, gid, size, atime, mtime, killPrivileges } = args
+  const changes = [mode, uid, gid, size, atime, mtime].some((change) => change !== undefined) || killPrivileges
+  if (!changes) return asking({ $case: 'getattr', value: { ino: header.nodeid } }, answerAttributes)
+  const value = {
+    ino: header.nodeid,
+    mode,
+    uid,
+    gid,
+    size,
+    atime: timeChange(atime),
+    mtime: timeChange(mtime),
+    openForWriting: fh !== undefined && opensForWriting(fh),
+    killPrivileges,
+  }
+  return { kind: 'call', call: { $case: 'setattr', value }, judged: true, answer: answerAttributes }
+}
+
+function timeChange(time: bigint | 'now' | undefined): { now: boolean; ns: bigint } | undefined {
+  if (time === undefined) return undefined
+  return time === 'now' ? { now: true, ns: 0n } : { now: false, ns: time }
+}
+
+function planRead({ header, args }: RequestOf<'READ'>): Plan {
+  const call = { $case: 'read', value: { ino: header.nodeid, offset: args.offset, length: args.length } } as const
+  return asking(call, (result) => {
+    const { value } = expectResult(result, 'data')
+    if (value.length > args.length) throw new Error(`${value.length} bytes were read where ${args.length} were wanted`)
+    return { kind: 'data', data: value }
+  })
+}
+
+function planWrite({ header, args }: RequestOf<'WRITE'>): Plan {
+  const { offset, data, flags, fromCache, killPrivileges } = args
+  const append = !fromCache && (flags & openFlagBits.append) !== 0
+  const call = { $case: 'write', value: { ino: header.nodeid, offset, data, append, killPrivileges } } as const
+  const answer = (result: FileResult): ReplyBody => {
+    const { length } = expectResult(result, 'written').value
+    if (length > data.length) throw new Error(`${length} bytes were written where ${data.length} were given`)
+    return { kind: 'written', length }
+  }
+  // O_SYNC has O_DSYNC's bit too; the kernel sets it for RWF_DSYNC as well.
+  return { kind: 'call', call, judged: false, durable: (flags & openFlagBits.dsync) !== 0, answer }
+}
+
+function planReaddir({ op, header, args }: RequestOf<'READDIR' | 'READDIRPLUS'>): Plan {
+  const withAttributes = op === 'READDIRPLUS'
+  const sizeBytes = args.length
+  const count = entriesIn(sizeBytes, withAttributes)
+  const value = { ino: header.nodeid, cookie: args.offset, count, attributes: withAttributes }
+  return asking({ $case: 'readdir', value }, (result) => {
+    const { entries, end } = expectResult(result, 'listing').value
+    const { data, count: packed } = packListing(entries, { sizeBytes, withAttributes })
+    if (packed === 0 && entries.length > 0) return { kind: 'error', errno: errnos.EINVAL } // not even one fits
+    if (packed === 0 && !end) throw new Error('a listing has no entries, and does not end')
+    return { kind: 'listing', data, endsAt: end && packed === entries.length ? entries.at(-1)?.cookie : undefined }
+  })
+}
+
+/** With length 0 it is asked how long the answer is. */
+function planXattrs({ op, header, args }: RequestOf<'GETXATTR' | 'LISTXATTR'>): Plan {
+  const ino = header.nodeid
+  const sized = (data: Uint8Array): ReplyBody => {
+    if (args.length === 0) return { kind: 'length', length: data.length }
+    return data.length > args.length ? { kind: 'error', errno: errnos.ERANGE } : { kind: 'data', data }
+  }
+  if (op === 'GETXATTR') {
+    const call = { $case: 'getxattr', value: { ino, name: args.name } } as const
+    return { kind: 'call', call, judged: true, answer: (result) => sized(expectResult(result, 'data').value) }
+  }
+  return asking({ $case: 'listxattr', value: { ino } }, (result) => {
+    const { names } = expectResult(result, 'names').value
+    return sized(Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])])))
+  })
+}
+
+type Result<Case extends FileResult['$case']> = Extract<FileResult, { $case: Case }>
+
+function expectResult<Case extends FileResult['$case']>(result: FileResult, wanted: Case): Result<Case> {
+  if (result.$case !== wanted) throw new Error(`the server answered ${result.$case} where ${wanted} was due`)
+  return result as Result<Case> // just checked
+}
+
+function entryOf(result: FileResult): Attributes {
+  const { attributes } = expectResult(result, 'entry').value
+  if (attributes === undefined) throw new Error('the server answered an entry without attributes')
+  return attributes
+}
+
+const answerEntry = (result: FileResult): ReplyBody => ({ kind: 'entry', attributes: entryOf(result) })
+const answerData = (result: FileResult): ReplyBody => ({ kind: 'data', data: expectResult(result, 'data').value })
+const answerSpace = (result: FileResult): ReplyBody => ({ kind: 'space', space: expectResult(result, 'space').value })
+const answerAttributes = (result: FileResult): ReplyBody => ({
+  kind: 'attributes',
+  attributes: expectResult(result, 'attributes').value,
+})
+const answerDone = (result: FileResult): ReplyBody => {
+  expectResult(result, 'done')
+  return done
+}

@@ -1,0 +1,153 @@
+import type { Body } from './body.ts'
+import { MalformedError } from './body.ts'
+import type { Negotiated } from './negotiate.ts'
+import { has, transferMax } from './negotiate.ts'
+import { decodeSetattr } from './setattr.ts'
+
+export interface Row {
+  readonly code: number
+  /** false: the kernel wants no answer, and takes none. */
+  readonly answered: boolean
+  readonly decode: (body: Body, negotiated: Negotiated) => object
+}
+
+const nothing = (): object => ({})
+const named = (b: Body) => ({ name: b.name() })
+
+/** Decodes OPEN and OPENDIR. `killPrivileges`: FUSE_OPEN_KILL_SUIDGID. */
+const opening = (b: Body) => ({ flags: b.u32(), killPrivileges: (b.u32() & 1) !== 0 })
+
+/** Decodes READ, READDIR, READDIRPLUS. Longer than the greatest transfer is nothing the kernel asks for. */
+const reading = (b: Body) => {
+  const args = { fh: b.u64(), offset: b.u64(), length: b.u32() }
+  if (args.length > transferMax) throw new MalformedError(`${args.length} bytes asked for at once`)
+  b.skip(20) // read_flags, lock_owner, flags, padding
+  return args
+}
+
+const closing = (b: Body) => ({ fh: b.u64(), flags: b.u32(), releaseFlags: b.u32(), lockOwner: b.u64() })
+const syncing = (b: Body) => ({ fh: b.u64(), dataOnly: (b.u32() & 1) !== 0 })
+const asking = (b: Body) => ({ length: b.u32(), padding: b.u32() })
+
+/** WRITE.write_flags. Source: FUSE_WRITE_CACHE, FUSE_WRITE_KILL_SUIDGID. */
+const writeFlags = { cache: 1, killPrivileges: 4 } as const
+
+const writing = (b: Body) => {
+  const [fh, offset, length, how] = [b.u64(), b.u64(), b.u32(), b.u32()]
+  b.skip(8) // lock_owner
+  const flags = b.u32()
+  b.skip(4)
+  return {
+    fh,
+    offset,
+    /** Of the open file; 0 for pages that the kernel writes back. */
+    flags,
+    fromCache: (how & writeFlags.cache) !== 0,
+    killPrivileges: (how & writeFlags.killPrivileges) !== 0,
+    /** In the frame, see Body.bytes. */
+    data: b.bytes(length),
+  }
+}
+
+const initializing = (b: Body) => {
+  const [major, minor, maxReadahead, low] = [b.u32(), b.u32(), b.u32(), b.u32()]
+  const high = b.left >= 4 ? b.u32() : 0 // sent since 7.36
+  return { major, minor, maxReadahead, flags: BigInt(low) | (BigInt(high) << 32n) }
+}
+
+const settingXattr = (b: Body, negotiated: Negotiated) => {
+  const [length, flags] = [b.u32(), b.u32()]
+  if (has(negotiated, 'SETXATTR_EXT')) b.skip(8) // setxattr_flags (ACLs only), padding
+  const name = b.name()
+  return { flags, name, value: Buffer.from(b.bytes(length)) }
+}
+
+const forgettingMany = (b: Body) => {
+  const count = b.u32()
+  b.skip(4)
+  if (count * 16 > b.left) throw new MalformedError(`${count} inodes forgotten in ${b.left} bytes`)
+  return { count }
+}
+
+/**
+ * Every request the kernel may send, of which those with `decode: nothing` and a body are refused by the driver.
+ * Source: include/uapi/linux/fuse.h, protocol 7.45.
+ */
+export const opcodes = {
+  LOOKUP: { code: 1, answered: true, decode: named },
+  FORGET: { code: 2, answered: false, decode: (b: Body) => ({ lookups: b.u64() }) },
+  GETATTR: { code: 3, answered: true, decode: (b: Body) => ({ flags: b.u32(), padding: b.u32(), fh: b.u64() }) },
+  SETATTR: { code: 4, answered: true, decode: decodeSetattr },
+  READLINK: { code: 5, answered: true, decode: nothing },
+  SYMLINK: { code: 6, answered: true, decode: (b: Body) => ({ name: b.name(), target: b.text() }) },
+  MKNOD: {
+    code: 8,
+    answered: true,
+    decode: (b: Body) => ({ mode: b.u32(), rdev: b.u32(), umask: b.u32(), padding: b.u32(), name: b.name() }),
+  },
+  MKDIR: { code: 9, answered: true, decode: (b: Body) => ({ mode: b.u32(), umask: b.u32(), name: b.name() }) },
+  UNLINK: { code: 10, answered: true, decode: named },
+  RMDIR: { code: 11, answered: true, decode: named },
+  RENAME: {
+    code: 12,
+    answered: true,
+    decode: (b: Body) => ({ newParent: b.u64(), name: b.name(), newName: b.name() }),
+  },
+  LINK: { code: 13, answered: true, decode: (b: Body) => ({ ino: b.u64(), name: b.name() }) },
+  OPEN: { code: 14, answered: true, decode: opening },
+  READ: { code: 15, answered: true, decode: reading },
+  WRITE: { code: 16, answered: true, decode: writing },
+  STATFS: { code: 17, answered: true, decode: nothing },
+  RELEASE: { code: 18, answered: true, decode: closing },
+  FSYNC: { code: 20, answered: true, decode: syncing },
+  SETXATTR: { code: 21, answered: true, decode: settingXattr },
+  GETXATTR: { code: 22, answered: true, decode: (b: Body) => ({ ...asking(b), name: b.name() }) },
+  LISTXATTR: { code: 23, answered: true, decode: asking },
+  REMOVEXATTR: { code: 24, answered: true, decode: named },
+  FLUSH: { code: 25, answered: true, decode: (b: Body) => ({ fh: b.u64(), padding: b.u64(), lockOwner: b.u64() }) },
+  INIT: { code: 26, answered: true, decode: initializing },
+  OPENDIR: { code: 27, answered: true, decode: opening },
+  READDIR: { code: 28, answered: true, decode: reading },
+  RELEASEDIR: { code: 29, answered: true, decode: closing },
+  FSYNCDIR: { code: 30, answered: true, decode: syncing },
+  GETLK: { code: 31, answered: true, decode: nothing },
+  SETLK: { code: 32, answered: true, decode: nothing },
+  SETLKW: { code: 33, answered: true, decode: nothing },
+  ACCESS: { code: 34, answered: true, decode: (b: Body) => ({ mask: b.u32() }) },
+  CREATE: {
+    code: 35,
+    answered: true,
+    decode: (b: Body) => ({ flags: b.u32(), mode: b.u32(), umask: b.u32(), openFlags: b.u32(), name: b.name() }),
+  },
+  INTERRUPT: { code: 36, answered: false, decode: (b: Body) => ({ target: b.u64() }) },
+  BMAP: { code: 37, answered: true, decode: nothing },
+  DESTROY: { code: 38, answered: true, decode: nothing },
+  IOCTL: { code: 39, answered: true, decode: nothing },
+  POLL: { code: 40, answered: true, decode: nothing },
+  NOTIFY_REPLY: { code: 41, answered: false, decode: nothing },
+  BATCH_FORGET: { code: 42, answered: false, decode: forgettingMany },
+  FALLOCATE: { code: 43, answered: true, decode: nothing },
+  READDIRPLUS: { code: 44, answered: true, decode: reading },
+  RENAME2: {
+    code: 45,
+    answered: true,
+    decode: (b: Body) => ({
+      newParent: b.u64(),
+      flags: b.u32(),
+      padding: b.u32(),
+      name: b.name(),
+      newName: b.name(),
+    }),
+  },
+  LSEEK: { code: 46, answered: true, decode: nothing },
+  COPY_FILE_RANGE: { code: 47, answered: true, decode: nothing },
+  SETUPMAPPING: { code: 48, answered: true, decode: nothing },
+  REMOVEMAPPING: { code: 49, answered: true, decode: nothing },
+  SYNCFS: { code: 50, answered: true, decode: nothing },
+  TMPFILE: { code: 51, answered: true, decode: nothing },
+  STATX: { code: 52, answered: true, decode: nothing },
+  COPY_FILE_RANGE_64: { code: 53, answered: true, decode: nothing },
+} as const satisfies Record<string, Row>
+
+export type Opcode = keyof typeof opcodes
+export type Args<Op extends Opcode> = ReturnType<(typeof opcodes)[Op]['decode']>
