@@ -64,7 +64,7 @@ export class Process {
     })
     const sendToServer = (to: NodeId, frame: ServerFrame) => world.sendFrame(this, to, frame)
     const flushed = world.oracle.flushed.bind(world.oracle)
-    const ports = { self: host.node, now: host.now, sendToServer, flushed }
+    const ports = { self: host.node, incarnation, now: host.now, sendToServer, flushed }
     this.server = new ModelServer(ports, this.storage, () => this.replica)
     this.replica = new Replica(this.#ports(), { node: host.node, incarnation }, world.timing)
     this.#unwatch = world.directory.watch(this.#directory)

@@ -115,17 +115,18 @@ export class ModelServer implements Host {
     if (primary === undefined || primary === this.#ports.self) return reply(again)
     const ticket = this.#ticket()
     this.#forwarded.set(ticket, { deadline: this.#ports.now() + 3 * patienceMs, reply })
-    this.#ports.sendToServer(primary, { frame: 'forward', ticket, call })
+    this.#ports.sendToServer(primary, { frame: 'forward', asker: this.#ports.incarnation, ticket, call })
   }
 
   onFrame(from: NodeId, frame: ServerFrame): void {
     if (frame.frame === 'answer') {
+      if (frame.asker !== this.#ports.incarnation) return
       this.#forwarded.get(frame.ticket)?.reply(frame.answer)
       this.#forwarded.delete(frame.ticket)
       return
     }
-    const { ticket, call } = frame
-    const reply: Reply = (answer) => this.#ports.sendToServer(from, { frame: 'answer', ticket, answer })
+    const { asker, ticket, call } = frame
+    const reply: Reply = (answer) => this.#ports.sendToServer(from, { frame: 'answer', asker, ticket, answer })
     if (this.#replica().mayChange()) this.#change(call, reply)
     else reply(again)
   }

@@ -1,4 +1,4 @@
-import type { NodeId, Seq } from '../../proto/ids.ts'
+import type { Incarnation, NodeId, Seq } from '../../proto/ids.ts'
 import type { Op } from './operations.ts'
 
 /** What clients ask of a server, and servers of the primary on a client's behalf. */
@@ -27,10 +27,10 @@ export type Answer =
   /** 'ended': there is no such session (R31). 'misordered': neither the slot's last request nor the next. */
   | { readonly kind: 'refused'; readonly why: 'ended' | 'misordered' }
 
-/** Between servers, beside the replicas' own messages. */
+/** Between servers, beside the replicas' own messages. An answer is for the process that asked, and for no later one. */
 export type ServerFrame =
-  | { readonly frame: 'forward'; readonly ticket: number; readonly call: Change }
-  | { readonly frame: 'answer'; readonly ticket: number; readonly answer: Answer }
+  | { readonly frame: 'forward'; readonly asker: Incarnation; readonly ticket: number; readonly call: Change }
+  | { readonly frame: 'answer'; readonly asker: Incarnation; readonly ticket: number; readonly answer: Answer }
 
 export const sessionKey = (session: number): string => `s/${session}`
 export const slotKey = (session: number, slot: number): string => `s/${session}/${slot}`
@@ -47,6 +47,7 @@ export const requestName = ({ session, slot, seq }: RequestId): string => `${ses
 
 export interface ServerPorts {
   readonly self: NodeId
+  readonly incarnation: Incarnation
   now(): number
   sendToServer(to: NodeId, frame: ServerFrame): void
   /** For the checkers: a flush was answered. */

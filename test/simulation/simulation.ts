@@ -216,10 +216,7 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
     this.#carry(client, to, { bytes: 100, control: false, label: () => `${call.kind} ${JSON.stringify(call)}` }, (process) => {
       process.server.onCall(call, (answer) => {
         if (call.kind === 'read' && answer.kind === 'done') this.oracle.readAnswered(to, call.op, answer.at, knownThen)
-        const before = this.losses()
-        // When every host has lost power, no connection of before is left.
-        const deliver = () => (this.losses() === before ? onAnswer(answer) : undefined)
-        const packet = { bytes: 100, control: false, deliver }
+        const packet = { bytes: 100, control: false, deliver: this.#unlessLost(() => onAnswer(answer)) }
         this.trace.add(() => `${process.incarnation} -> ${client}: ${JSON.stringify(answer)}`)
         this.network.send(to, client, packet)
       })
@@ -227,7 +224,19 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
   }
 
   sendFrame(from: Process, to: NodeId, frame: ServerFrame): void {
-    this.#carry(from.node, to, { bytes: 100, control: false, label: () => JSON.stringify(frame) }, (process) => process.server.onFrame(from.node, frame))
+    const what = { bytes: 100, control: false, label: () => JSON.stringify(frame) }
+    const before = this.losses()
+    this.#carry(from.node, to, what, (process) => {
+      if (this.losses() === before) process.server.onFrame(from.node, frame)
+    })
+  }
+
+  /** When every host has lost power, no connection of clients from before is left. */
+  #unlessLost(then: () => void): () => void {
+    const before = this.losses()
+    return () => {
+      if (this.losses() === before) then()
+    }
   }
 
   sendMessage(from: Process, to: NodeId, message: Message): void {
