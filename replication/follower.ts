@@ -6,7 +6,7 @@ import type { Attached, Envelope, Heartbeat, Message, StreamContent, StreamMessa
 import type { Ms } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
 import { ResyncTarget, type Trouble } from './resync-target.ts'
-import { everything, type WorkItem, workFor } from './work.ts'
+import { type WorkItem, workFor } from './work.ts'
 
 /** Whom we follow: one process, since one epoch. A later epoch of the same process is the same reign. */
 interface Leader {
@@ -281,12 +281,14 @@ export class Follower {
   /** From here on nothing of this member counts before the resync is complete, and its disk says so first (R36). */
   #beginResync({ base, from, history, work }: Attached): void {
     const { journal, ports } = this.#core
-    const own: readonly WorkItem[] = workFor(ports.storage.touchedInTail(from))
-    if (!this.#amnesia && from >= journal.committed && from <= journal.last.seq) {
-      journal.cut(from)
-      journal.commit(from)
+    // What both sides have is ours to apply, but only as far as it is committed: the rest comes again, after the base.
+    const kept = Math.min(from, base.seq) as Seq
+    const own: readonly WorkItem[] = workFor(ports.storage.touchedInTail(kept))
+    if (!this.#amnesia && kept >= journal.committed && kept <= journal.last.seq) {
+      journal.cut(kept)
+      journal.commit(kept)
     }
-    ports.storage.beginResync(base, history, work === everything ? work : [...work, ...own])
+    ports.storage.beginResync(base, history, [...work, ...own])
     journal.restart(base, history)
     this.#durable = 0 as Seq
     this.#amnesia = false

@@ -304,6 +304,7 @@ export class Primary {
     } else if (message.kind === 'caughtUp') {
       if (!member.caughtUp) member.askFlush(0)
       member.caughtUp = true
+      member.mode = 'following'
       this.#advance()
     }
   }
