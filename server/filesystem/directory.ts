@@ -49,7 +49,8 @@ export function addName(draft: Draft, parent: bigint, name: Uint8Array, child: P
   if (names.length >= dentriesMax) throw new FsError('ENOSPC', 'too many names of one hash', { parent })
   const taken = names.findIndex((dentry, index) => dentry.slot !== index)
   const slot = taken < 0 ? names.length : taken
-  draft.put(dentriesKey(parent, hash), encodeDentries(names.toSpliced(slot, 0, { ...child, slot, name })))
+  const { ino, type } = child
+  draft.put(dentriesKey(parent, hash), encodeDentries(names.toSpliced(slot, 0, { slot, ino, type, name })))
 }
 
 export function removeName(draft: Draft, parent: bigint, name: Uint8Array): void {

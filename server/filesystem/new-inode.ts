@@ -51,8 +51,11 @@ export function makeInode(
 ): { readonly ino: bigint; readonly inode: Inode } {
   const isNewDirectory = made.type === typeDirectory
   const ino = allocate(draft)
+  const { mode, uid, gid } = ownership(directory.inode, caller, made)
   const inode: Inode = {
-    ...ownership(directory.inode, caller, made),
+    mode,
+    uid,
+    gid,
     nlink: isNewDirectory ? 2 : 1,
     size: made.target?.length ?? 0,
     atimeNs: nowNs,

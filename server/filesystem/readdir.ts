@@ -36,6 +36,7 @@ export function listing(view: View, op: Readdir, rows: Iterable<readonly [Key, U
   const inode = directoryOf(view, op)
   const entries: DirectoryEntry[] = specialEntries(op, inode)
   const wanted = wantedCount(op)
+  if (entries.length > wanted) return answer(entries.slice(0, wanted), { end: false, inode })
   let scanned = 0
   for (const [key, value] of rows) {
     scanned++
@@ -69,7 +70,7 @@ function specialEntries(op: Readdir, inode: Inode): DirectoryEntry[] {
     { ...common, name: Buffer.from('.'), ino: op.ino, cookie: cookies.dot },
     { ...common, name: Buffer.from('..'), ino: inode.parent, cookie: cookies.dotDot },
   ]
-  return all.filter(({ cookie }) => cookie > op.cookie).slice(0, wantedCount(op))
+  return all.filter(({ cookie }) => cookie > op.cookie)
 }
 
 const nameEntry = ({ name, ino, type }: Dentry): Pick<DirectoryEntry, 'name' | 'ino' | 'type'> => ({

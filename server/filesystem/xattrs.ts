@@ -11,7 +11,7 @@ import type { View } from './view.ts'
 export const xattrNameBytesMax = 255
 export const xattrValueBytesMax = 65536
 export const xattrListBytesMax = 65536
-/** All of an inode's in one record: one of the greatest size, and as much besides. */
+/** All of an inode's in one record: one of the greatest size, and nearly as much besides. */
 export const xattrsBytesMax = 128 * 1024
 
 export function loadXattrs(view: View, ino: bigint): readonly Xattr[] {

@@ -1,0 +1,74 @@
+import type { AnyOperation } from '../../server/filesystem/operate.ts'
+import type { ModelFilesystem, Node } from './model-filesystem.ts'
+
+/**
+ * Numbers and names drawn blindly hardly ever meet: nearly every rename would say ENOENT. So most operations are aimed
+ * at what is there by then, as the model knows it. What is aimed at follows from `pick` alone, so that a history means
+ * the same when it is played again.
+ */
+export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): AnyOperation {
+  const nodes = [...model.nodes.values()]
+  const dirs = nodes.filter(({ type }) => type === 'dir')
+  const dir = dirs[pick % dirs.length]
+  if (dir === undefined) return op
+  const parent = BigInt(dir.ino)
+  switch (op.$case) {
+    case 'mkdir':
+    case 'mknod':
+    case 'symlink':
+      return { ...op, value: { ...op.value, parent } } as AnyOperation
+    case 'create':
+      return {
+        $case: 'create',
+        value: { ...op.value, parent, name: pick % 3 === 0 ? child(dir, pick, op.value.name) : op.value.name },
+      }
+    case 'lookup':
+    case 'unlink':
+    case 'rmdir': {
+      const { place, name } = placeOf(dirs, pick, op.value.name, op.$case)
+      return { $case: op.$case, value: { parent: BigInt(place.ino), name } }
+    }
+    case 'rename': {
+      const { place, name } = placeOf(dirs, pick, op.value.name, 'rename')
+      const target = dirs[(pick >> 4) % dirs.length] ?? dir
+      const newName = pick % 2 === 0 ? child(target, pick >> 2, op.value.newName) : op.value.newName
+      const from = { parent: BigInt(place.ino), name }
+      return { $case: 'rename', value: { ...op.value, ...from, newParent: BigInt(target.ino), newName } }
+    }
+    case 'link':
+      return { $case: 'link', value: { ...op.value, parent, ino: inoOf(nodes, pick >> 3, op.value.ino, 'link') } }
+    case 'statfs':
+      return op
+    default:
+      return { ...op, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } } as AnyOperation
+  }
+}
+
+/** A directory with something in it that fits the operation, and that name. */
+function placeOf(dirs: readonly Node[], pick: number, otherwise: Buffer, kind: string): { place: Node; name: Buffer } {
+  const wanted = (node: Node) => kind === 'rename' || kind === 'lookup' || (node.type === 'dir') === (kind === 'rmdir')
+  const all = dirs.flatMap((dir) => [...dir.children].map(([name, node]) => ({ place: dir, name, node })))
+  const fitting = all.filter(({ node }) => wanted(node))
+  const one = fitting[pick % fitting.length]
+  const first = dirs[0]
+  if (one !== undefined) return { place: one.place, name: Buffer.from(one.name, 'latin1') }
+  if (first === undefined) throw new Error('the model has lost its root')
+  return { place: first, name: otherwise }
+}
+
+function child(dir: Node, pick: number, otherwise: Buffer): Buffer {
+  const name = [...dir.children.keys()][pick % dir.children.size]
+  return name === undefined ? otherwise : Buffer.from(name, 'latin1')
+}
+
+function inoOf(nodes: readonly Node[], pick: number, otherwise: bigint, kind: AnyOperation['$case']): bigint {
+  const fitting = nodes.filter(({ type }) => {
+    if (kind === 'write' || kind === 'read') return type === 'file'
+    if (kind === 'link') return type !== 'dir'
+    if (kind === 'readlink') return type === 'link'
+    if (kind === 'readdir') return type === 'dir'
+    return kind.endsWith('xattr') ? type === 'file' || type === 'dir' : true
+  })
+  const one = fitting[pick % fitting.length]
+  return one === undefined ? otherwise : BigInt(one.ino)
+}

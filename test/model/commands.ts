@@ -1,0 +1,187 @@
+import fc from 'fast-check'
+import type { Caller } from '../../proto/generated/file-service.ts'
+import type { AnyOperation } from '../../server/filesystem/operate.ts'
+
+/**
+ * One step of a random history: an operation of somebody, or the removal of all orphans. With `pick`, the operation is
+ * aimed (aim.ts) at what is there when its turn comes.
+ */
+export type Command =
+  | { readonly kind: 'run'; readonly who: keyof typeof callers; readonly op: AnyOperation; readonly pick?: number }
+  | { readonly kind: 'reap' }
+
+/** root; an owner; one who shares a group with her; one whose own group that is; one who has nothing to do with them. */
+export const callers = {
+  root: { uid: 0, gid: 0, groups: [], pid: 1 },
+  ann: { uid: 1000, gid: 1000, groups: [50], pid: 2 },
+  bob: { uid: 1001, gid: 1001, groups: [7, 50], pid: 3 },
+  cem: { uid: 1002, gid: 50, groups: [], pid: 4 },
+  dee: { uid: 1003, gid: 1003, groups: [], pid: 5 },
+} as const satisfies Record<string, Caller & { groups: readonly number[] }>
+
+type Values = { [K in AnyOperation['$case']]: Extract<AnyOperation, { $case: K }>['value'] }
+
+/** Few inodes and few names, so that operations meet. Low numbers, which are likely to be there, come most often. */
+const ino = fc
+  .oneof(
+    { weight: 6, arbitrary: fc.integer({ min: 1, max: 4 }) },
+    { weight: 4, arbitrary: fc.integer({ min: 1, max: 12 }) },
+    { weight: 1, arbitrary: fc.constant(99) },
+  )
+  .map(BigInt)
+const name = fc
+  .oneof(
+    { weight: 60, arbitrary: fc.constantFrom('a', 'b', 'c', 'd', '\xff\x80') },
+    { weight: 1, arbitrary: fc.constantFrom('.', '..', '', 'x/y', 'x\0', 'n'.repeat(255), 'n'.repeat(256)) },
+  )
+  .map((text) => Buffer.from(text, 'latin1'))
+const bits = fc.constantFrom(
+  0o777,
+  0o755,
+  0o644,
+  0o640,
+  0o600,
+  0o700,
+  0o1777,
+  0o2775,
+  0o2755,
+  0o4755,
+  0o2644,
+  0o6711,
+  0o000,
+)
+const umask = fc.constantFrom(0, 0, 0, 0o022, 0o077)
+const size = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.constantFrom(0, 1, 4095, 4096, 4097, 5000, 8192, 12000))
+const hugeSize = fc.constantFrom(2n ** 44n, 2n ** 63n, 2n ** 64n - 1n)
+const bigSize = fc.oneof({ weight: 20, arbitrary: size.map(BigInt) }, { weight: 1, arbitrary: hugeSize })
+const content = fc
+  .tuple(fc.constantFrom(0, 1, 3, 10, 4000, 4096, 4097, 9000), fc.integer({ min: 1, max: 255 }))
+  .map(([length, seed]) => Buffer.from(Uint8Array.from({ length }, (_, index) => (index * seed) % 251)))
+const openFlags = fc.constantFrom(0, 1, 2, 3, 0o200, 0o1000, 0o1001, 0o1002, 0o1202, 0o40, 0o1000000)
+const rarely = fc.integer({ min: 0, max: 9 }).map((value) => value === 0)
+const xattrName = fc
+  .oneof(
+    { weight: 8, arbitrary: fc.constantFrom('user.a', 'user.b') },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('user.', '', 'trusted.t', 'security.s', 'other', `user.${'x'.repeat(251)}`),
+    },
+  )
+  .map((text) => Buffer.from(text, 'latin1'))
+const id = fc.constantFrom(0, 1000, 1001, 50, 7, 1003)
+const timeChange = fc.record({ now: fc.boolean(), ns: fc.bigInt({ min: -(2n ** 40n), max: 2n ** 62n }) })
+const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined, freq: 3 })
+
+const device = fc.constantFrom(0o020000, 0o060000, 0o010000, 0o140000, 0o100000, 0, 0o040000, 0o120000, 0o150000)
+
+const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
+  lookup: fc.record({ parent: ino, name }),
+  getattr: fc.record({ ino }),
+  setattr: fc
+    .tuple(
+      fc.record({ mode: maybe(bits), uid: maybe(id), gid: maybe(id), size: maybe(bigSize) }),
+      fc.record({ atime: maybe(timeChange), mtime: maybe(timeChange) }),
+      fc.record({ ino, openForWriting: rarely, killPrivileges: rarely }),
+      fc.constantFrom('chmod', 'chown', 'truncate', 'utimes', 'all'),
+    )
+    .map(([all, times, rest, kind]) => ({
+      mode: kind === 'chmod' || kind === 'all' ? all.mode : undefined,
+      uid: kind === 'chown' || kind === 'all' ? all.uid : undefined,
+      gid: kind === 'chown' || kind === 'all' ? all.gid : undefined,
+      size: kind === 'truncate' || kind === 'all' ? all.size : undefined,
+      atime: kind === 'utimes' || kind === 'all' ? times.atime : undefined,
+      mtime: kind !== 'chmod' && kind !== 'chown' ? times.mtime : undefined,
+      ...rest,
+    })),
+  readlink: fc.record({ ino }),
+  symlink: fc.record({
+    parent: ino,
+    name,
+    target: fc.constantFrom('a', '../b', '', '\0', 't'.repeat(4095), 't'.repeat(4096)).map((text) => Buffer.from(text)),
+  }),
+  mknod: fc.record({
+    parent: ino,
+    name,
+    mode: fc.tuple(device, bits).map(([a, b]) => a | b),
+    umask,
+    rdev: fc.constantFrom(0, 259),
+  }),
+  mkdir: fc.record({ parent: ino, name, mode: bits, umask }),
+  unlink: fc.record({ parent: ino, name }),
+  rmdir: fc.record({ parent: ino, name }),
+  rename: fc.record({
+    parent: ino,
+    name,
+    newParent: ino,
+    newName: name,
+    flags: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 3, 4),
+  }),
+  link: fc.record({ ino, parent: ino, name }),
+  open: fc.record({ ino, flags: openFlags, killPrivileges: rarely }),
+  create: fc.record({ parent: ino, name, mode: bits, umask, flags: openFlags }),
+  read: fc.record({ ino, offset: bigSize, length: size }),
+  write: fc.record({ ino, offset: bigSize, data: content, append: rarely, killPrivileges: rarely }),
+  fsync: fc.record({ ino }),
+  readdir: fc.record({ ino, cookie: fc.constant(0n), count: fc.constant(100), attributes: fc.constant(false) }),
+  statfs: fc.record({}),
+  access: fc.record({ ino, mask: fc.integer({ min: 0, max: 8 }) }),
+  getxattr: fc.record({ ino, name: xattrName }),
+  setxattr: fc.record({
+    ino,
+    name: xattrName,
+    value: fc.constantFrom(0, 5, 300, 65537).map((length) => Buffer.alloc(length, 1)),
+    flags: fc.constantFrom(0, 0, 0, 1, 2, 3, 4),
+  }),
+  listxattr: fc.record({ ino }),
+  removexattr: fc.record({ ino, name: xattrName }),
+}
+
+const weights: { [K in keyof Values]: number } = {
+  ...{ mkdir: 12, create: 10, rename: 12, write: 10, setattr: 10, link: 5, unlink: 5, rmdir: 5, mknod: 3, symlink: 2 },
+  ...{ setxattr: 3, removexattr: 1, open: 3, lookup: 2, read: 2, readdir: 1, access: 1, getxattr: 1, listxattr: 1 },
+  ...{ getattr: 1, readlink: 1, fsync: 1, statfs: 1 },
+}
+
+const operation = fc.oneof(
+  ...(Object.keys(values) as (keyof Values)[]).map(($case) => ({
+    weight: weights[$case],
+    arbitrary: (values[$case] as fc.Arbitrary<never>).map((value): AnyOperation => ({ $case, value })),
+  })),
+)
+const who = fc.constantFrom<keyof typeof callers>('root', 'root', 'ann', 'ann', 'ann', 'bob', 'cem', 'dee')
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 60, arbitrary: fc.record({ kind: fc.constant('run' as const), who, op: operation, pick: fc.nat(9999) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('run' as const), who, op: operation }) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'reap' as const }) },
+)
+
+/** Histories begin with what is most often there: a root that all may write to, of one kind or other. */
+export const histories: fc.Arbitrary<readonly Command[]> = fc
+  .tuple(fc.constantFrom(0o777, 0o777, 0o1777, 0o2777, 0o755), fc.array(command, { maxLength: 60, size: 'max' }))
+  .map(([mode, commands]) => [openRoot(mode), ...commands])
+
+function openRoot(mode: number): Command {
+  const rest = { uid: undefined, gid: 50, size: undefined, atime: undefined, mtime: undefined }
+  const value = { ino: 1n, mode, ...rest, openForWriting: false, killPrivileges: false }
+  return { kind: 'run', who: 'root', op: { $case: 'setattr', value } }
+}
+
+/** A history as a person reads it, a step a line. */
+export function script(history: readonly Command[]): string {
+  const lines = history.map((one) =>
+    one.kind === 'reap' ? 'reap' : `${one.who}: ${one.op.$case} ${text(one.op.value)}`,
+  )
+  return lines.map((line, index) => `${index + 1}. ${line}`).join('\n')
+}
+
+function text(value: object): string {
+  const shown = Object.entries(value).filter(([, field]) => field !== undefined)
+  return shown.map(([field, one]) => `${field}=${shownValue(field, one)}`).join(' ')
+}
+
+function shownValue(field: string, one: unknown): string {
+  if (Buffer.isBuffer(one)) return one.length > 40 ? `<${one.length} bytes>` : JSON.stringify(one.toString('latin1'))
+  if (typeof one === 'number' && ['mode', 'umask', 'flags'].includes(field)) return `0o${one.toString(8)}`
+  return typeof one === 'object' && one !== null ? `{${text(one)}}` : String(one)
+}
