@@ -16,7 +16,9 @@ type Parts = readonly (readonly [part: string, digest: string])[]
 /** What a member has of (the first part of) an item, and the other part. */
 export function describe(state: State, item: WorkItem): { readonly wanted: Wanted; readonly rest: WorkItem | undefined } {
   const { head, rest } = cut(state, item)
-  return { wanted: { item: head, digests: text(JSON.stringify(partsOf(state, head))) }, rest }
+  const spoilt = new Set(damagedParts(state, head))
+  const parts = partsOf(state, head).map(([part, digest]) => [part, spoilt.has(part) ? 'damaged' : digest])
+  return { wanted: { item: head, digests: text(JSON.stringify(parts)) }, rest }
 }
 
 /** What makes somebody equal who has what `wanted` says. */

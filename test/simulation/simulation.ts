@@ -148,6 +148,7 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
     this.network.profile = { ...calmNetwork, inOrder: this.profile.network.inOrder }
     this.directory.profile = calmDirectory
     faults.heal()
+    this.verifier.forget()
     const healedAt = this.timeline.now
     this.timeline.after(500, () => {
       this.#isEnding = true
@@ -176,7 +177,7 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
   }
 
   #isVerified(): boolean {
-    if (this.verifier.cleanRounds > 0 && this.isInSync()) return true
+    if (this.verifier.isClean && this.isInSync()) return true
     this.verifier.round()
     return false
   }
@@ -198,7 +199,7 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
       return `${node}: ${status?.role} epoch ${status?.epoch} applied ${disk.os.applied} last ${disk.os.last.epoch}:${disk.os.last.seq} mayRead ${process?.replica.mayRead()} resync ${disk.os.mark?.remaining.length} amnesia ${disk.amnesia} `
     })
     const busy = this.clients.filter((_, i) => clients[i]?.idle === false)
-    const what = [`record ${version}: ${JSON.stringify(record)}`, ...members, `committed ${this.oracle.log.length}`, `busy: ${busy.join()}`, `verified ${this.verifier.cleanRounds}`]
+    const what = [`record ${version}: ${JSON.stringify(record)}`, ...members, `committed ${this.oracle.log.length}`, `busy: ${busy.join()}`, `verified ${this.verifier.isClean}`]
     return new Violation('liveness', 'R36, R41', `not well ${healMs} ms after the last fault:\n  ${what.join('\n  ')}`)
   }
 

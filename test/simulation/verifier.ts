@@ -12,14 +12,22 @@ export class Verifier {
   readonly #trace: Trace
   readonly #hosts: readonly Host[]
   #isBusy = false
-  /** Rounds in which nothing differed, and parts that were found to differ. */
-  cleanRounds = 0
+  /** A round that was begun since `forget` found nothing. */
+  isClean = false
+  #isForgotten = false
+  /** Items that were found to differ somewhere. */
   found = 0
 
   constructor(timeline: Timeline, trace: Trace, hosts: readonly Host[]) {
     this.#timeline = timeline
     this.#trace = trace
     this.#hosts = hosts
+  }
+
+  /** What was found before says nothing any more. */
+  forget(): void {
+    this.isClean = false
+    this.#isForgotten = this.#isBusy
   }
 
   /** Begins a round, unless one is under way or there is no primary to ask. */
@@ -63,7 +71,8 @@ export class Verifier {
 
   #end(isClean: boolean): void {
     this.#isBusy = false
-    this.cleanRounds = isClean ? this.cleanRounds + 1 : 0
+    this.isClean = isClean && !this.#isForgotten
+    this.#isForgotten = false
   }
 }
 
