@@ -47,7 +47,11 @@ export class Follower {
 
   constructor(core: Core) {
     this.#core = core
-    this.#target = new ResyncTarget(core, (what) => this.#onTrouble(what))
+    this.#target = new ResyncTarget(
+      core,
+      (what) => this.#onTrouble(what),
+      (upTo) => this.#onFlushed(upTo),
+    )
     this.#amnesia = core.ports.storage.opened.amnesia
     this.#heardAt = core.ports.clock.now()
     this.#promisedUntil = this.#heardAt + giverWaits(core.timing.primaryLease, core.timing)
@@ -347,9 +351,13 @@ export class Follower {
     this.#core.ports.storage.flush((outcome, upTo) => {
       if (outcome === 'failed') return this.#onTrouble('flush failed')
       if (attempt !== this.#attempt) return
-      this.#durable = Math.max(this.#durable, upTo) as Seq
+      this.#onFlushed(upTo)
       this.#toLeader({ kind: 'flushed', attempt, ticket, durable: this.#durable })
     })
+  }
+
+  #onFlushed(upTo: Seq): void {
+    this.#durable = Math.max(this.#durable, upTo) as Seq
   }
 
   #verify({ ticket, item, detail }: Extract<StreamContent, { kind: 'verify' }>): void {

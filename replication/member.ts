@@ -46,6 +46,7 @@ export class Member {
   collecting: Seq | undefined
   /** A flush was asked of it that it has not answered; another is wanted after it. */
   flushing: 'no' | 'asked' | 'asked, and again' = 'no'
+  #flushAskedAt: Ms = 0
   progress: Progress | undefined
   space: Space | undefined
 
@@ -152,7 +153,15 @@ export class Member {
       return
     }
     this.flushing = 'asked'
+    this.#flushAskedAt = this.#ports.clock.now()
     this.stream({ kind: 'flush', ticket })
+  }
+
+  /** Its answer may have been lost. To flush twice does no harm. */
+  remindOfFlush(patience: Ms): void {
+    if (this.flushing === 'no' || this.#ports.clock.now() - this.#flushAskedAt < patience) return
+    this.flushing = 'no'
+    this.askFlush(0)
   }
 
   #sendEntries(entries: readonly Entry[]): void {

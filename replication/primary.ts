@@ -14,6 +14,9 @@ import { SliceSource } from './slice-source.ts'
 import { Verifications } from './verifications.ts'
 import type { WorkItem } from './work.ts'
 
+/** A flush that is not answered after so many retries is asked for again. */
+const flushPatience = 6
+
 /**
  * One reign: from the record that made this process primary until it hears of a later one. PacificA (MSR-TR-2008-25,
  * section 2), with the in-sync set as the replica group.
@@ -115,6 +118,7 @@ export class Primary {
     for (const member of this.#members.values()) {
       member.pump()
       member.announce()
+      member.remindOfFlush(flushPatience * this.#core.timing.retry)
     }
     this.#slices.onTick(this.#members.values())
     this.#set.onTick()

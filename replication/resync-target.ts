@@ -1,3 +1,4 @@
+import type { NodeId, Seq } from '../proto/ids.ts'
 import { type Core, send } from './core.ts'
 import type { Ms } from './ports.ts'
 import type { Slice, WorkItem } from './work.ts'
@@ -15,16 +16,18 @@ const patience = 6
 export class ResyncTarget {
   readonly #core: Core
   readonly #trouble: (what: Trouble) => void
-  #leader: Parameters<typeof send>[1] | undefined
+  readonly #flushed: (upTo: Seq) => void
+  #leader: NodeId | undefined
   #attempt = 0
   #ticket = 0
   #askedAt: Ms = 0
   #rest: WorkItem | undefined
   #phase: 'idle' | 'describing' | 'asked' | 'flushing' | 'done' = 'idle'
 
-  constructor(core: Core, trouble: (what: Trouble) => void) {
+  constructor(core: Core, trouble: (what: Trouble) => void, flushed: (upTo: Seq) => void) {
     this.#core = core
     this.#trouble = trouble
+    this.#flushed = flushed
   }
 
   /** Everything was brought over and is on the disk. */
@@ -32,7 +35,7 @@ export class ResyncTarget {
     return this.#phase === 'done'
   }
 
-  start(leader: Parameters<typeof send>[1], attempt: number): void {
+  start(leader: NodeId, attempt: number): void {
     this.#leader = leader
     this.#attempt = attempt
     this.#next()
@@ -78,9 +81,10 @@ export class ResyncTarget {
     this.#ticket += 1
     this.#phase = 'flushing'
     const ticket = this.#ticket
-    this.#core.ports.storage.flush((outcome) => {
+    this.#core.ports.storage.flush((outcome, upTo) => {
       if (outcome === 'failed') return this.#trouble('flush failed')
       if (ticket !== this.#ticket) return
+      this.#flushed(upTo)
       if (this.#core.ports.storage.resync() !== undefined) this.#core.ports.storage.endResync()
       this.#phase = 'done'
       this.#core.ports.log('resync.done', { committed: this.#core.journal.committed })
