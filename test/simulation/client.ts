@@ -13,6 +13,8 @@ export interface Done {
   readonly invoked: number
   returned: number
   result: string | undefined
+  /** Of a read: the position of the state it was answered from. */
+  at: Seq | undefined
 }
 
 export interface ClientWorld {
@@ -39,7 +41,7 @@ export interface ClientProfile {
 }
 
 interface Session {
-  readonly number: number
+  readonly name: string
   readonly losses: number
   over: boolean
 }
@@ -78,10 +80,11 @@ export class Client {
     if (this.#opening || this.#world.ending()) return
     this.#opening = true
     const losses = this.#world.losses()
-    this.#call({ kind: 'open' }, (answer) => {
+    this.#count += 1
+    this.#call({ kind: 'open', nonce: `${this.#name}.${this.#count}` }, (answer) => {
       if (answer.kind !== 'done') return false
       this.#opening = false
-      const session: Session = { number: Number(answer.result), losses, over: false }
+      const session: Session = { name: answer.result, losses, over: false }
       this.#session = session
       for (let slot = 0; slot < this.#profile.slots; slot++) this.#next(session, slot, 1)
       return true
@@ -96,7 +99,7 @@ export class Client {
       this.#count += 1
       const op = randomOp(this.#random, `${this.#name}.${this.#count}`, this.#profile.readShare, this.#lastRead)
       if (op.kind === 'read') this.#read(session, slot, seq, op)
-      else this.#change(session, { session: session.number, slot, seq }, op)
+      else this.#change(session, { session: session.name, slot, seq }, op)
     })
   }
 
@@ -126,7 +129,7 @@ export class Client {
   /** Refused rightly only when the session was ended by ourselves, or lost with the power of all hosts. */
   #refused(session: Session, why: string): boolean {
     if (!session.over && session.losses === this.#world.losses()) {
-      throw new Violation('exactly once', 'R29, R31', `${this.#name}: a request of session ${session.number} is '${why}'`)
+      throw new Violation('exactly once', 'R29, R31', `${this.#name}: a request of session ${session.name} is '${why}'`)
     }
     if (!session.over) this.#abandon(session)
     return true
@@ -142,7 +145,7 @@ export class Client {
 
   #renew(session: Session): void {
     this.#abandon(session)
-    this.#call({ kind: 'close', session: session.number }, (answer) => answer.kind !== 'again')
+    this.#call({ kind: 'close', session: session.name }, (answer) => answer.kind !== 'again')
   }
 
   #abandon(session: Session): void {
@@ -153,7 +156,7 @@ export class Client {
 
   #begin(op: Op, request: RequestId | undefined): Done {
     const invoked = this.#world.timeline.now
-    const done = { client: this.#name, op, request, invoked, returned: Number.POSITIVE_INFINITY, result: undefined }
+    const done: Done = { client: this.#name, op, request, invoked, returned: Number.POSITIVE_INFINITY, result: undefined, at: undefined }
     this.#world.history.push(done)
     return done
   }
@@ -161,6 +164,7 @@ export class Client {
   #finish(done: Done, answer: Answer & { readonly kind: 'done' }): void {
     done.returned = this.#world.timeline.now
     done.result = answer.result
+    done.at = answer.at
     if (answer.at > this.#position()) this.#seen = answer.at
   }
 

@@ -6,6 +6,8 @@ export interface Call<Op> {
   readonly returned: number
   /** Of a call that never came back: undefined. */
   readonly result: string | undefined
+  /** Where it may stand in the order that is looked for: tried in this order first. By default, its invocation. */
+  readonly hint?: number
 }
 
 /** What an object is supposed to do, one call after the other. States are texts, so that they can be compared. */
@@ -19,17 +21,21 @@ export interface Model<Op> {
  * which a sequential object gives the results that were seen; undefined if there is none, so the history is not
  * linearizable. (Wing and Gong 1993, with Lowe's memory of what was tried: same calls done, same state.)
  *
- * Exponential at worst, in the number of calls that overlap; `stepsMax` bounds it with an error.
+ * Exponential at worst, in the number of calls that overlap; `stepsMax` bounds it.
+ *
+ * @throws SearchTooLong
  */
 export function linearize<Op>(
   model: Model<Op>,
   history: readonly Call<Op>[],
   stepsMax = 1_000_000,
 ): readonly Call<Op>[] | undefined {
-  const calls = [...history].sort((a, b) => a.invoked - b.invoked)
-  const search = new Search(model, calls, stepsMax)
-  return search.run()
+  const calls = [...history].sort((a, b) => (a.hint ?? a.invoked) - (b.hint ?? b.invoked))
+  return new Search(model, calls, stepsMax).run()
 }
+
+/** Neither yes nor no. */
+export class SearchTooLong extends Error {}
 
 interface Choice {
   readonly index: number
@@ -76,9 +82,7 @@ class Search<Op> {
     const before = this.#earliestReturn()
     for (let index = this.#firstOpen(from); index < this.#calls.length; index++) {
       const call = this.#calls[index] as Call<Op>
-      if (call.invoked > before) return undefined // sorted: nor may any later one
-      if (this.#done[index] === true || !this.#take(index, call)) continue
-      return index
+      if (this.#done[index] !== true && call.invoked <= before && this.#take(index, call)) return index
     }
     return undefined
   }
@@ -88,7 +92,6 @@ class Search<Op> {
     let earliest = Number.POSITIVE_INFINITY
     for (let index = this.#firstOpen(0); index < this.#calls.length; index++) {
       const call = this.#calls[index] as Call<Op>
-      if (call.invoked > earliest) break
       if (this.#done[index] !== true && call.returned < earliest) earliest = call.returned
     }
     return earliest
@@ -101,7 +104,7 @@ class Search<Op> {
   }
 
   #take(index: number, call: Call<Op>): boolean {
-    if (this.#stepsLeft-- <= 0) throw new Error('the search for a linearization takes too long')
+    if (this.#stepsLeft-- <= 0) throw new SearchTooLong('the search for a linearization takes too long')
     const { state, result } = this.#model.step(this.#state, call.op)
     if (call.result !== undefined && call.result !== result) return false
     this.#done[index] = true

@@ -169,7 +169,7 @@ function touches(entry: Entry, keys: readonly Key[], blob: bigint | undefined): 
 /** The request whose reply an entry stores. */
 export function requestOf(entry: Entry): string | undefined {
   for (const effect of decodeBody(entry.body)) {
-    if (effect.kind !== 'put' || !/^s\/\d+\/\d+$/.test(effect.key)) continue
+    if (effect.kind !== 'put' || !/^s\/[^/]+\/\d+$/.test(effect.key)) continue
     return `${effect.key.slice(2)}/${decodeReply(untext(effect.value)).seq}`
   }
   return undefined

@@ -141,7 +141,7 @@ export class ModelServer implements Host {
   #change(call: Change, reply: Reply): void {
     switch (call.kind) {
       case 'open':
-        return this.#open(reply)
+        return this.#open(call.nonce, reply)
       case 'close':
         return this.#close(call.session, reply)
       case 'flush':
@@ -151,13 +151,17 @@ export class ModelServer implements Host {
     }
   }
 
-  /** Numbers of sessions are never used again, so one that is not known has ended (R31). */
-  #open(reply: Reply): void {
-    const session = Number(this.#pendingText(nextSessionKey) || '1')
-    this.#propose([put(nextSessionKey, String(session + 1)), put(sessionKey(session), 'open')], String(session), reply)
+  /**
+   * Names of sessions are never used again, so one that is not known has ended (R31). The number alone would not do:
+   * when all hosts lose power it may go back.
+   */
+  #open(nonce: string, reply: Reply): void {
+    const number = Number(this.#pendingText(nextSessionKey) || '1')
+    const session = `${number}.${nonce}`
+    this.#propose([put(nextSessionKey, String(number + 1)), put(sessionKey(session), 'open')], session, reply)
   }
 
-  #close(session: number, reply: Reply): void {
+  #close(session: string, reply: Reply): void {
     const { pending } = this.#storage
     if (!pending.keys.has(sessionKey(session) as Key)) return reply({ kind: 'refused', why: 'ended' })
     const slots = [...pending.keys.keys()].filter((key) => key.startsWith(`${sessionKey(session)}/`))

@@ -3,8 +3,8 @@ import type { Op } from './operations.ts'
 
 /** What clients ask of a server, and servers of the primary on a client's behalf. */
 export type Call =
-  | { readonly kind: 'open' }
-  | { readonly kind: 'close'; readonly session: number }
+  | { readonly kind: 'open'; readonly nonce: string }
+  | { readonly kind: 'close'; readonly session: string }
   /** Everything acknowledged so far is to be on the disks when it is answered. */
   | { readonly kind: 'flush' }
   /** `seen`: the highest position this session has seen (R20). */
@@ -15,7 +15,7 @@ export type Change = Exclude<Call, { kind: 'read' }>
 
 /** Names a change for ever: the same through every retry and at every provider (R29). */
 export interface RequestId {
-  readonly session: number
+  readonly session: string
   readonly slot: number
   readonly seq: number
 }
@@ -32,8 +32,8 @@ export type ServerFrame =
   | { readonly frame: 'forward'; readonly asker: Incarnation; readonly ticket: number; readonly call: Change }
   | { readonly frame: 'answer'; readonly asker: Incarnation; readonly ticket: number; readonly answer: Answer }
 
-export const sessionKey = (session: number): string => `s/${session}`
-export const slotKey = (session: number, slot: number): string => `s/${session}/${slot}`
+export const sessionKey = (session: string): string => `s/${session}`
+export const slotKey = (session: string, slot: number): string => `s/${session}/${slot}`
 export const nextSessionKey = 'n'
 
 export const encodeReply = (seq: number, result: string): string => `${seq}|${result}`
