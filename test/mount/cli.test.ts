@@ -58,6 +58,17 @@ void t.test('an error is one line on stderr and a failure', async (t) => {
   t.equal(wrong.stderr.trimEnd().split('\n').length, 1, wrong.stderr)
 })
 
+void t.test('up itself is killed: the tree goes on, and the next up takes everything over', async (t) => {
+  const before = (await cluster.volume()).members.map((member) => member.pid)
+  await cluster.killUp()
+  await mustRun('sh', ['-c', 'echo more > "$0/kept/written-meanwhile"', cluster.tree])
+  await cluster.up()
+  const after = (await cluster.volume()).members.map((member) => member.pid)
+  t.same(after, before, 'the servers are the same processes')
+  t.equal((await mustRun('cat', [join(cluster.tree, 'kept/written-meanwhile')])).stdout, 'more\n')
+  t.equal((await cluster.status()).mounts.length, 1, 'the mount is known again')
+})
+
 void t.test('a second up finds everything again', async (t) => {
   t.equal(await cluster.down(), 0, 'the first ends cleanly')
   t.notOk(cluster.isMounted(cluster.tree), 'and has unmounted')
