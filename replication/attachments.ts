@@ -36,7 +36,6 @@ export function answerAttach(
   const whole = same && !attach.amnesia && !attach.everything && set.extra(member.node).length === 0
   if (whole && canRead(core, common)) return follow(core, member, attach, common)
   if (set.counts(member.node)) return set.leave(member, attach.amnesia ? 'its host went down' : 'its journal differs')
-  if (!reign.established()) return
 
   const since = (attach.amnesia ? Math.min(common, attach.durable) : common) as Seq
   if (attach.everything || !same || isTorn(attach, reign)) return resync(core, set, member, attach, since, allOfIt)

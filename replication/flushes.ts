@@ -35,11 +35,6 @@ export class Flushes {
     if (again) member.askFlush(0)
   }
 
-  /** What an earlier reign has promised to be on every disk is not known: at most everything committed by then. */
-  reckonWith(flushed: Seq): void {
-    this.#set.flushedTo = flushed
-  }
-
   settle(): void {
     if (this.#waiting.length === 0) return
     let least = Math.min(this.#ownFlushed, this.#core.journal.committed)
@@ -49,7 +44,7 @@ export class Flushes {
     const done = this.#waiting.filter((flush) => flush.upTo <= least)
     if (done.length > 0) this.#waiting = this.#waiting.filter((flush) => flush.upTo > least)
     for (const flush of done) {
-      this.#set.flushedTo = Math.max(this.#set.flushedTo, flush.upTo) as Seq
+      this.#set.wasFlushed(flush.upTo)
       this.#core.ports.host.flushAnswer(flush.ticket, 'flushed')
     }
   }

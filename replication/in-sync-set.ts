@@ -16,7 +16,9 @@ export class InSyncSet {
   readonly #extra = new Map<NodeId, readonly WorkItem[]>()
   #inSync: readonly NodeId[]
   /** Somebody was told that everything up to here is on every disk of the set: a newcomer's disk must have it too (S11). */
-  flushedTo = 0 as Seq
+  #flushedTo = 0 as Seq
+  /** Everything before may have been committed by an earlier reign, whatever we know of it (R6). */
+  #mark = 0 as Seq
 
   constructor(core: Core, members: ReadonlyMap<NodeId, Member>) {
     this.#core = core
@@ -26,6 +28,21 @@ export class InSyncSet {
 
   #record(): VolumeRecord | undefined {
     return this.#core.record()?.record
+  }
+
+  /** What earlier reigns have committed, and told somebody to be on every disk, is at most what stands before our mark. */
+  reignBegins(mark: Seq): void {
+    this.#mark = mark
+    this.wasFlushed(mark)
+  }
+
+  wasFlushed(upTo: Seq): void {
+    this.#flushedTo = Math.max(this.#flushedTo, upTo) as Seq
+  }
+
+  /** The member's disk has everything that somebody was told is on every disk. */
+  isOnDisk(member: Member): boolean {
+    return member.durable >= this.#flushedTo
   }
 
   /** The set without ourselves. */
@@ -133,7 +150,7 @@ export class InSyncSet {
 
   #isReady(member: Member): boolean {
     if (member.mode === 'absent' || !member.caughtUp || this.#mustLeave(member.node)) return false
-    return member.acked >= this.#core.journal.committed && member.durable >= this.flushedTo
+    return member.acked >= Math.max(this.#core.journal.committed, this.#mark) && this.isOnDisk(member)
   }
 
   #lingers(node: NodeId): boolean {

@@ -123,7 +123,10 @@ export interface Storage {
   /** Remembers the greatest epoch seen, and the history it has, before anything is acknowledged under it (R5). */
   storeEpoch(epoch: Epoch): void
 
-  /** Brings everything appended and committed so far to the disk, then records it as durable. */
+  /**
+   * Brings to the disk what stands there at the call: the whole journal with its payloads, and what was applied to blobs.
+   * `upTo` is the last entry then in the journal, committed or not.
+   */
   flush(done: (outcome: 'flushed' | 'failed', upTo: Seq) => void): void
 
   /** What changed after `after`, up to what is committed at the call, or later. */

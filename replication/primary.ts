@@ -200,7 +200,6 @@ export class Primary {
 
   #established(): void {
     this.#core.ports.log('reign.established', { epoch: this.#core.journal.epoch, mark: this.#mark })
-    this.#flushes.reckonWith(this.#core.journal.committed)
     this.#core.ports.host.roleChanged()
     this.#beat()
   }
@@ -210,6 +209,7 @@ export class Primary {
     const entry = this.#core.journal.next(this.#core.journal.epoch, new Uint8Array(0))
     if (this.#core.journal.append(entry) === 'full') return
     this.#mark = entry.seq
+    this.#set.reignBegins(entry.seq)
     this.#sendOut(entry)
   }
 
@@ -306,7 +306,7 @@ export class Primary {
       this.#flushes.onFlushed(member, message.durable)
       this.#advance()
     } else if (message.kind === 'caughtUp') {
-      if (!member.caughtUp) member.askFlush(0)
+      if (!this.#set.isOnDisk(member)) member.askFlush(0)
       member.caughtUp = true
       member.mode = 'following'
       this.#advance()
