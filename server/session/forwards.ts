@@ -1,7 +1,7 @@
 import type { Hello } from '../../proto/generated/file-service.ts'
 import type { Forward, ForwardAnswer } from '../../proto/generated/peer-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
-import { seqFrom } from '../rpc/wire.ts'
+import { present, seqFrom } from '../rpc/wire.ts'
 import type { Attempt, Change } from './ports.ts'
 
 /** What a provider hands on to the primary. */
@@ -69,6 +69,16 @@ function forwardOf(ticket: bigint, handed: Handed): Forward {
   }
   const { session, slot, seq, caller, operation } = handed.change
   return { ticket, session, slot, seq, caller, kind: { $case: 'operation', value: { kind: operation } } }
+}
+
+/** How the primary reads what was handed to it. @throws BadFrame */
+export function handedFrom({ kind, session, slot, seq, caller }: Forward): Handed {
+  if (kind?.$case === 'open') return { kind: 'open', hello: kind.value }
+  const operation = present(kind?.value.kind, 'the operation of a forward')
+  return {
+    kind: 'operation',
+    change: { session, slot, seq, caller: present(caller, 'the caller of a forward'), operation },
+  }
 }
 
 /** How the primary writes its answer. */

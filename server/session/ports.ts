@@ -37,7 +37,7 @@ export type Attempt = Answer | { readonly kind: 'elsewhere' }
 export type WallClock = () => bigint
 
 /** Changes that a session may have under way at once. Bounds its part of the reply table (R29). */
-export const slotsMax = 64
+export const slotsMax = 128
 
 /** Whether somebody still waits for the answer to a request. */
 export interface Wanted {

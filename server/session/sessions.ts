@@ -39,7 +39,7 @@ export interface SessionPorts {
   readonly nowNs: WallClock
   readonly now: () => Ms
   readonly log: Log
-  readonly timeoutMs?: number
+  readonly timeoutMs: number
 }
 
 /** All sessions of a volume, at its primary: opened and ended by entries. */
@@ -98,7 +98,7 @@ export class Sessions {
 
   /** Ends what has been silent for too long. */
   expire(): void {
-    const { now, log, timeoutMs = sessionTimeoutMs } = this.#ports
+    const { now, log, timeoutMs } = this.#ports
     for (const live of this.#live.values()) {
       if (now() - live.lastHeard <= timeoutMs || !this.#end(live.session)) continue
       const { host, pid, path } = live.record

@@ -1,0 +1,94 @@
+import { type ClientDuplexStream, credentials } from '@grpc/grpc-js'
+import { type ClientFrame, FileServiceClient, type ServerFrame } from '../../proto/generated/file-service.ts'
+import type { ProviderStream, StreamEvents, Transport } from './transport.ts'
+
+/** So much may be on its way to us: reads come in large replies, and the default of 64 KiB halves their rate. */
+const windowBytes = 16 << 20
+/** More than any frame a provider makes. */
+const frameBytesMax = 16 << 20
+/** How long a warm connection may take to come up; it is tried again when next needed. */
+const warmMs = 2000
+
+/** Providers over gRPC: `unix:/path` or `host:port`. One channel a provider, kept while it is in use or to be warm. */
+export class GrpcTransport implements Transport {
+  readonly #clients = new Map<string, FileServiceClient>()
+  readonly #inUse = new Map<string, number>()
+  #warm: ReadonlySet<string> = new Set()
+
+  open(address: string, events: StreamEvents): ProviderStream {
+    this.#inUse.set(address, (this.#inUse.get(address) ?? 0) + 1)
+    const stream = this.#client(address).session()
+    let open = true
+    const finish = (reason: string | undefined): void => {
+      if (!open) return
+      open = false
+      this.#release(address, reason !== undefined)
+      if (reason !== undefined) events.onEnd(reason)
+    }
+    // A cancelled stream without a listener for its error would end the process.
+    stream.on('error', (error: Error) => finish(error.message))
+    stream.on('end', () => finish('the provider ended the stream'))
+    stream.on('data', (frame: ServerFrame) => {
+      if (open) events.onFrame(frame)
+    })
+    return {
+      send: (frame) => {
+        if (open) stream.write(frame)
+      },
+      close: () => {
+        finish(undefined)
+        cancel(stream)
+      },
+    }
+  }
+
+  keepWarm(addresses: readonly string[]): void {
+    this.#warm = new Set(addresses)
+    for (const address of addresses) this.#client(address).waitForReady(Date.now() + warmMs, () => {})
+    for (const address of [...this.#clients.keys()]) this.#closeUnused(address)
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close()
+    this.#clients.clear()
+  }
+
+  #client(address: string): FileServiceClient {
+    const known = this.#clients.get(address)
+    if (known !== undefined) return known
+    const client = new FileServiceClient(address, credentials.createInsecure(), {
+      'grpc-node.flow_control_window': windowBytes,
+      'grpc.max_receive_message_length': frameBytesMax,
+      'grpc.max_send_message_length': -1,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.enable_http_proxy': 0,
+      'grpc.initial_reconnect_backoff_ms': 50,
+      'grpc.max_reconnect_backoff_ms': 100,
+    })
+    this.#clients.set(address, client)
+    return client
+  }
+
+  /** A channel that failed waits before it connects again; a new one does not. */
+  #release(address: string, failed: boolean): void {
+    const left = (this.#inUse.get(address) ?? 1) - 1
+    if (left > 0) this.#inUse.set(address, left)
+    else this.#inUse.delete(address)
+    if (failed && left === 0) this.#drop(address)
+    else this.#closeUnused(address)
+  }
+
+  #closeUnused(address: string): void {
+    if (!this.#inUse.has(address) && !this.#warm.has(address)) this.#drop(address)
+  }
+
+  #drop(address: string): void {
+    this.#clients.get(address)?.close()
+    this.#clients.delete(address)
+  }
+}
+
+function cancel(stream: ClientDuplexStream<ClientFrame, ServerFrame>): void {
+  stream.cancel()
+}

@@ -1,0 +1,315 @@
+import { randomUUID } from 'node:crypto'
+import { type Errno, errnos, FsError } from '../../proto/errno.ts'
+import type { Caller, Hello, Response, Welcome } from '../../proto/generated/file-service.ts'
+import type { NodeId } from '../../proto/ids.ts'
+import { routeOf } from '../../proto/route.ts'
+import { Connection, type ConnectionEvents } from './connection.ts'
+import type { CallIdentity, FileCall, FileClient, FileResult } from './file-client.ts'
+import { GrpcTransport } from './grpc-transport.ts'
+import type { ProviderSource } from './provider-source.ts'
+import { Providers } from './providers.ts'
+import { SlotFile } from './slot-file.ts'
+import { interrupted, type Slot, Slots } from './slots.ts'
+import type { Transport } from './transport.ts'
+
+export interface RouterOptions {
+  readonly providers: ProviderSource
+  /** Only this provider is used. */
+  readonly pinned?: NodeId
+  /** This machine, and where it is mounted: shown by status. */
+  readonly host: string
+  readonly path: string
+  /** Does this driver, or its kernel, have the inode open, or is it about to? */
+  isOpen(ino: bigint): boolean
+  /** See SlotFile. Whoever makes a new connection to the kernel removes it first. */
+  readonly slotFile: string
+  /** How long a call waits while no provider answers (S29). */
+  readonly unavailableMs?: number
+  /** A provider that says nothing for so long is left for another. */
+  readonly silenceMs?: number
+  readonly transport?: Transport
+  readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
+}
+
+export interface Router extends FileClient {
+  /** What is still under way fails with EIO. */
+  close(): Promise<void>
+  /** Where the session is attached; undefined: nowhere at present. */
+  provider(): NodeId | undefined
+}
+
+const tickMs = 50
+const heartbeatMs = 150
+const welcomeMs = 1500
+/** As many as the servers give a session. */
+const slotsMax = 128
+
+export const createRouter = (options: RouterOptions): Router => new SessionRouter(options)
+
+/** A call that has not been answered. */
+interface Pending {
+  readonly id: number
+  readonly operation: FileCall
+  readonly caller: Caller
+  readonly how: CallIdentity
+  readonly change: boolean
+  slot: Slot | undefined
+  /** A slot is being waited for. */
+  taking: boolean
+  /** On how many streams it went out; before the first, it has certainly had no effect. */
+  sent: number
+  /** With no provider. */
+  waitedMs: number
+  readonly resolve: (result: FileResult) => void
+  readonly reject: (error: FsError) => void
+  readonly onAbort: () => void
+}
+
+/** Keeps one session, at one provider at a time, whatever becomes of providers. */
+class SessionRouter implements Router {
+  readonly #options: RouterOptions
+  readonly #transport: Transport
+  readonly #file: SlotFile
+  readonly #slots: Slots
+  readonly #providers: Providers
+  readonly #pending = new Map<number, Pending>()
+  readonly #timer: NodeJS.Timeout
+  readonly #watch: { close(): void }
+  #nonce = randomUUID()
+  #connection: Connection | undefined
+  #seen = 0n
+  #lastId = 0
+  #closed = false
+
+  constructor(options: RouterOptions) {
+    this.#options = options
+    this.#transport = options.transport ?? new GrpcTransport()
+    this.#file = new SlotFile(options.slotFile, slotsMax)
+    this.#slots = new Slots(this.#file, slotsMax)
+    this.#providers = new Providers({ pinned: options.pinned, host: options.host }, now)
+    this.#timer = setInterval(() => this.#onTick(), tickMs)
+    this.#watch = options.providers.watch((adverts) => {
+      this.#providers.onAdverts(adverts)
+      if (this.#connection === undefined) this.#seek()
+      else if (this.#connection.welcomed) this.#keepSpareWarm(this.#connection)
+    })
+  }
+
+  provider(): NodeId | undefined {
+    return this.#connection?.welcomed === true ? this.#connection.advert.node : undefined
+  }
+
+  call(operation: FileCall, caller: Caller, how: CallIdentity): Promise<FileResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(new FsError('EIO', 'this mount is being closed'))
+      if (how.signal?.aborted) return reject(interrupted())
+      const id = this.#nextId()
+      const change = routeOf(operation) === 'change'
+      const onAbort = (): void => this.#onAbort(pending)
+      const pending: Pending = {
+        ...{ id, operation, caller, how, change, resolve, reject, onAbort },
+        ...{ slot: undefined, taking: false, sent: 0, waitedMs: 0 },
+      }
+      this.#pending.set(id, pending)
+      how.signal?.addEventListener('abort', onAbort)
+      this.#proceed(pending)
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#watch.close()
+    this.#connection?.close()
+    this.#connection = undefined
+    this.#slots.close()
+    for (const pending of [...this.#pending.values()])
+      this.#fail(pending, new FsError('EIO', 'this mount is being closed'))
+    this.#transport.close()
+    this.#file.close()
+  }
+
+  /** Takes a call one step further: a slot, then out. Called again when the obstacle is gone. */
+  #proceed(pending: Pending): void {
+    if (!this.#pending.has(pending.id) || pending.taking) return
+    if (pending.change && pending.slot === undefined) {
+      if (this.#slots.session === 0n) return
+      const slot = this.#slots.take(pending.how, pending.how.signal)
+      if (slot instanceof Promise) {
+        pending.taking = true
+        // An interrupted wait has been answered by `onAbort`.
+        slot.then(
+          (given) => this.#given(pending, given),
+          () => {},
+        )
+        return
+      }
+      pending.slot = slot
+      if (slot.session !== this.#slots.session) return this.#fail(pending, this.#fateUnknown())
+    }
+    if (this.#connection?.welcomed) this.#send(this.#connection, pending)
+  }
+
+  #given(pending: Pending, slot: Slot): void {
+    if (!this.#pending.has(pending.id)) return this.#slots.giveBack(slot)
+    pending.taking = false
+    pending.slot = slot
+    this.#proceed(pending)
+  }
+
+  #send(connection: Connection, pending: Pending): void {
+    const { id, operation, caller, slot } = pending
+    pending.sent++
+    pending.waitedMs = 0
+    const value = {
+      id,
+      slot: slot?.slot ?? 0,
+      seq: slot?.seq ?? 0n,
+      seen: this.#seen,
+      caller,
+      operation: { kind: operation },
+    }
+    connection.send({ kind: { $case: 'request', value } })
+  }
+
+  #onResponse({ id, errno, position, reply }: Response): void {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return // it was interrupted
+    if (position > this.#seen) this.#seen = position
+    if (errno !== 0) return this.#fail(pending, fsError(errno))
+    if (reply?.kind === undefined) return this.#fail(pending, new FsError('EIO', 'a reply without contents'))
+    this.#forget(pending)
+    pending.resolve(reply.kind)
+  }
+
+  #fail(pending: Pending, error: FsError): void {
+    this.#forget(pending)
+    pending.reject(error)
+  }
+
+  #forget(pending: Pending): void {
+    this.#pending.delete(pending.id)
+    pending.how.signal?.removeEventListener('abort', pending.onAbort)
+    if (pending.slot !== undefined) this.#slots.giveBack(pending.slot)
+  }
+
+  /** A change that has gone out keeps waiting for its true result, unless its only provider says that nothing happened. */
+  #onAbort(pending: Pending): void {
+    if (!this.#pending.has(pending.id)) return
+    const cancel = { kind: { $case: 'cancel', value: { id: pending.id } } } as const
+    const untouched = pending.sent === 0 && pending.slot?.again !== true
+    if (pending.change && !untouched) {
+      if (pending.sent === 1 && pending.slot?.again === false) this.#connection?.send(cancel)
+      return
+    }
+    if (pending.sent > 0) this.#connection?.send(cancel)
+    this.#fail(pending, interrupted())
+  }
+
+  #onTick(): void {
+    this.#connection?.onTick()
+    const connection = this.#connection
+    if (connection === undefined) this.#seek()
+    if (connection?.welcomed !== true) return this.#wait()
+    if (connection.roundTripMs !== undefined) this.#providers.measured(connection.advert.node, connection.roundTripMs)
+    if (this.#providers.toMoveTo(connection.advert.node) === undefined) return
+    connection.close()
+    this.#connection = undefined
+    this.#seek()
+  }
+
+  /** S29. */
+  #wait(): void {
+    const { unavailableMs = 60_000 } = this.#options
+    for (const pending of [...this.#pending.values()]) {
+      pending.waitedMs += tickMs
+      if (pending.waitedMs > unavailableMs) this.#fail(pending, new FsError('EIO', 'no provider answers'))
+    }
+  }
+
+  /** Attaches to the best provider that is not just known to fail. */
+  #seek(): void {
+    if (this.#closed || this.#connection !== undefined) return
+    const advert = this.#providers.next()
+    if (advert === undefined) return
+    const { silenceMs = 600 } = this.#options
+    const limits = { tickMs, heartbeatMs, welcomeMs, silenceMs }
+    const how = { hello: this.#hello(), events: this.#events(), limits, now }
+    this.#connection = new Connection(this.#transport, advert, how)
+  }
+
+  #events(): ConnectionEvents {
+    const { isOpen } = this.#options
+    return {
+      onWelcome: (welcome) => this.#onWelcome(welcome),
+      onResponse: (response) => this.#onResponse(response),
+      onLost: (reason, ended) => this.#onLost(reason, ended),
+      isOpen: (ino) => isOpen(ino),
+    }
+  }
+
+  #onWelcome({ session, provider }: Welcome): void {
+    const connection = this.#connection
+    if (connection === undefined) return
+    this.#options.log?.('provider.attached', { provider, session: String(session) })
+    if (session !== this.#slots.session) this.#slots.session = session
+    for (const pending of [...this.#pending.values()]) this.#proceed(pending)
+    this.#keepSpareWarm(connection)
+  }
+
+  #onLost(reason: string, ended: boolean): void {
+    const node = this.#connection?.advert.node
+    this.#connection = undefined
+    this.#options.log?.('provider.lost', { provider: node, reason })
+    if (node !== undefined) this.#providers.failed(node)
+    if (ended) this.#onSessionEnded()
+    this.#seek()
+  }
+
+  /** A new session under the same mount; only what may or may not have happened under the old one is lost. */
+  #onSessionEnded(): void {
+    this.#options.log?.('session.ended', { session: String(this.#slots.session) })
+    this.#nonce = randomUUID()
+    this.#slots.session = 0n
+    for (const pending of [...this.#pending.values()]) {
+      const { slot } = pending
+      if (slot === undefined) continue
+      if (pending.sent > 0 || slot.again) {
+        this.#fail(pending, this.#fateUnknown())
+      } else {
+        this.#slots.giveBack(slot)
+        pending.slot = undefined
+      }
+    }
+  }
+
+  #fateUnknown(): FsError {
+    return new FsError('EIO', 'the session ended, and whether this change was made is not known')
+  }
+
+  #keepSpareWarm(connection: Connection): void {
+    const spare = this.#providers.spare(connection.advert.node)
+    this.#transport.keepWarm(spare === undefined ? [] : [spare.address])
+  }
+
+  #hello(): Hello {
+    const { host, path } = this.#options
+    return { session: this.#slots.session, host, pid: process.pid, path, nonce: this.#nonce }
+  }
+
+  #nextId(): number {
+    do this.#lastId = (this.#lastId + 1) >>> 0
+    while (this.#pending.has(this.#lastId))
+    return this.#lastId
+  }
+}
+
+const now = (): number => performance.now()
+
+const names: ReadonlyMap<number, Errno> = new Map(
+  Object.entries(errnos).map(([name, number]) => [number, name as Errno]),
+)
+
+/** An errno that we have no name for can only come from a newer server. */
+const fsError = (errno: number): FsError => new FsError(names.get(errno) ?? 'EIO', `the provider says errno ${errno}`)

@@ -1,0 +1,116 @@
+import { FsError } from '../../proto/errno.ts'
+import type { SlotFile, SlotRecord } from './slot-file.ts'
+
+/** A change's name at the servers, within its session. */
+export interface Slot {
+  readonly slot: number
+  readonly seq: bigint
+  readonly session: bigint
+  /** It went out before, from a driver that is no more. */
+  readonly again: boolean
+}
+
+/** What names a call at the kernel. */
+export interface CallName {
+  readonly unique: bigint
+  readonly step: number
+}
+
+/**
+ * Gives out the session's slots. Two halves, used by driver processes in turn: what the last process had under way stays
+ * answerable while this one works. Within a half a slot that was given back comes last again, and not all are given out
+ * at once: an answered call can be asked again until its request is answered to the kernel, which is a moment later.
+ */
+export class Slots {
+  readonly #file: SlotFile
+  readonly #seqs: bigint[]
+  readonly #free: number[] = []
+  readonly #before = new Map<string, SlotRecord & { readonly slot: number }>()
+  readonly #waiting: { readonly name: CallName; readonly resolve: (slot: Slot) => void }[] = []
+  readonly #inFlightMax: number
+  #inFlight = 0
+  #session: bigint
+
+  /** `count`: slots of the session, as the servers have them. */
+  constructor(file: SlotFile, count: number) {
+    this.#file = file
+    this.#session = file.head.session
+    this.#seqs = file.records.map((record) => record?.seq ?? 0n)
+    const half = count / 2
+    const { generation } = file.head
+    const first = (generation % 2) * half
+    this.#inFlightMax = (half * 3) / 4
+    for (let slot = 0; slot < count; slot++) {
+      const record = file.records[slot]
+      if (record !== undefined) this.#before.set(nameOf(record), { ...record, slot })
+      // A call that the process before this one was asked for again may still be asked for a third time.
+      const kept = record !== undefined && record.askedAgainBy !== 0 && record.askedAgainBy >= generation - 1
+      if (slot >= first && slot < first + half && !kept) this.#free.push(slot)
+    }
+  }
+
+  get session(): bigint {
+    return this.#session
+  }
+
+  /** The session that slots belong to from now on. */
+  set session(session: bigint) {
+    this.#session = session
+    this.#file.setSession(session)
+  }
+
+  /** Waits, first come first served, while too many are given out. @throws FsError EINTR */
+  take(name: CallName, signal: AbortSignal | undefined): Slot | Promise<Slot> {
+    const before = this.#before.size === 0 ? undefined : this.#before.get(nameOf(name))
+    if (before !== undefined) return this.#again(before)
+    if (signal?.aborted) throw interrupted()
+    if (this.#inFlight < this.#inFlightMax && this.#waiting.length === 0) return this.#give(name)
+    return new Promise((resolve, reject) => {
+      const waiting = { name, resolve }
+      this.#waiting.push(waiting)
+      signal?.addEventListener('abort', () => {
+        const place = this.#waiting.indexOf(waiting)
+        if (place === -1) return
+        this.#waiting.splice(place, 1)
+        reject(interrupted())
+      })
+    })
+  }
+
+  giveBack({ slot, again }: Slot): void {
+    if (again) return // it is of the other half, or was kept out of ours
+    this.#free.push(slot)
+    this.#inFlight--
+    const next = this.#waiting.shift()
+    if (next !== undefined) next.resolve(this.#give(next.name))
+  }
+
+  /** Nobody gets a slot any more. */
+  close(): void {
+    this.#waiting.length = 0
+  }
+
+  #again(record: SlotRecord & { readonly slot: number }): Slot {
+    const { slot, session, seq } = record
+    this.#file.put(slot, { ...record, askedAgainBy: this.#file.head.generation })
+    return { slot, seq, session, again: true }
+  }
+
+  #give(name: CallName): Slot {
+    const slot = this.#free.shift()
+    if (slot === undefined) throw new Error('no slot is free, though fewer are out than there are')
+    this.#inFlight++
+    return this.#put(slot, name)
+  }
+
+  #put(slot: number, { unique, step }: CallName): Slot {
+    const seq = (this.#seqs[slot] ?? 0n) + 1n
+    this.#seqs[slot] = seq
+    this.#file.put(slot, { unique, step, session: this.#session, seq, askedAgainBy: 0 })
+    return { slot, seq, session: this.#session, again: false }
+  }
+}
+
+export const interrupted = (): FsError => new FsError('EINTR', 'interrupted before anything happened')
+
+const nameOf = ({ unique, step }: CallName): string => `${unique}/${step}`

@@ -1,0 +1,37 @@
+import type { Space } from '../../replication/ports.ts'
+import type { ReplicaPort } from './ports.ts'
+
+/**
+ * Kept free on every in-sync member: growth ends with ENOSPC before any disk is full, so that deleting always works and
+ * the journal has room (it needs some even to make room).
+ */
+export const reserveBytes = 48 << 20
+
+/** What the volume may still take: the space of the smallest in-sync member, without the reserve. */
+export class VolumeSpace {
+  readonly #replica: Pick<ReplicaPort, 'status'>
+  #space: Space = { freeBytes: 0, totalBytes: 0 }
+
+  constructor(replica: Pick<ReplicaPort, 'status'>) {
+    this.#replica = replica
+  }
+
+  /** Only known, and only asked, at the primary. Called with each tick. */
+  look(): void {
+    const { members, role } = this.#replica.status()
+    if (role !== 'primary') return
+    let smallest: Space | undefined
+    for (const { state, space } of members) {
+      if (state !== 'in-sync' || space === undefined) continue
+      if (smallest === undefined || space.freeBytes < smallest.freeBytes) smallest = space
+    }
+    if (smallest === undefined) return
+    this.#space = { freeBytes: Math.max(smallest.freeBytes - reserveBytes, 0), totalBytes: smallest.totalBytes }
+  }
+
+  get(): Space {
+    return this.#space
+  }
+
+  readonly hasRoom = (): boolean => this.#space.freeBytes > 0
+}
