@@ -32,9 +32,8 @@ export class Disk {
     const mark = stored > kept.common ? markOf(before, stored) : undefined
     if (mark !== undefined && after.entry(stored)?.epoch !== mark.epoch) {
       // The store knows of entries that the journal has lost: the journal begins anew after them.
-      after.base = mark
-      after.entries = []
-      after.history = before.history.filter((start) => start.first <= stored)
+      const history = before.history.filter((start) => start.first <= stored)
+      after.beginAfter(mark, history)
     }
     after.epoch = Math.max(after.last.epoch, random.chance(0.5) ? before.epoch : this.durable.epoch) as Epoch
     this.os = after

@@ -78,6 +78,14 @@ export class Image {
     return { everything: false, keys: [...keys].sort(), ranges }
   }
 
+  /** The journal begins anew after `base`. What came before it is no longer known by name. */
+  beginAfter(base: Mark, history: readonly EpochStart[]): void {
+    this.base = base
+    this.entries = []
+    this.history = history
+    this.folded = new Fold(base.seq)
+  }
+
   beginResync(base: Mark, history: readonly EpochStart[], work: readonly WorkItem[]): void {
     const done = this.mark?.progress
     const remaining = [...(this.mark?.remaining ?? []), ...work]
@@ -86,10 +94,7 @@ export class Image {
       remaining,
       progress: { bytesDone: done?.bytesDone ?? 0, bytesTotal: 0, itemsDone, itemsTotal: itemsDone + remaining.length },
     }
-    this.base = base
-    this.entries = []
-    this.history = history
-    this.folded = new Fold(base.seq)
+    this.beginAfter(base, history)
     this.applied = base.seq
   }
 }

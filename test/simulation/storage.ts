@@ -174,7 +174,7 @@ export class SimStorage implements Storage {
       }
       this.#disk.durable = image
       this.#hooks.point('after flush')
-      done('flushed', image.applied)
+      done('flushed', image.last.seq)
     })
   }
 
