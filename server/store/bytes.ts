@@ -154,7 +154,7 @@ export class ByteReader {
     const length = this.varint()
     if (!this.#has(length)) return '' as Key
     this.#at += length
-    return this.#buffer.latin1Slice(this.#at - length, this.#at) as Key
+    return this.#buffer.toString('latin1', this.#at - length, this.#at) as Key
   }
 
   /** Not a copy. */

@@ -187,7 +187,7 @@ const xattrBytes = 5
 export const xattrsLength = (xattrs: readonly Xattr[]): number =>
   xattrs.reduce((sum, { name, value }) => sum + xattrBytes + name.length + value.length, frameBytes)
 
-/** Extended attributes, in the order they were first set. */
+/** Extended attributes, at least one, in the order they were first set. */
 export function encodeXattrs(xattrs: readonly Xattr[]): Buffer {
   const record = frame(kindXattrs, xattrsVersion, xattrsLength(xattrs) - frameBytes)
   let at = bodyAt
@@ -215,6 +215,7 @@ export function decodeXattrs(record: Uint8Array): readonly Xattr[] {
     xattrs.push({ name: record.subarray(nameAt, valueAt), value: record.subarray(valueAt, next) })
     at = next
   }
+  if (xattrs.length === 0) throw new DamagedRecord('body', 'a record of no extended attributes')
   return xattrs
 }
 

@@ -1,0 +1,49 @@
+import type { Blobs } from './blobs.ts'
+import type { Effect } from './effect.ts'
+import type { KeyState } from './key-state.ts'
+import type { BlockSums } from './sums.ts'
+
+/** A member's committed state. */
+export interface State {
+  readonly keys: KeyState
+  readonly blobs: Blobs
+  readonly sums: BlockSums
+}
+
+/**
+ * Makes effects part of the committed state: blob ranges on their files, keys in the overlay. Not `sound`: what was in
+ * the blobs before is not certain, so that nothing is known of the blocks that are touched.
+ */
+export function applyEffects(state: State, effects: readonly Effect[], how: { readonly sound: boolean }): void {
+  for (const effect of effects) {
+    switch (effect.kind) {
+      case 'put':
+        state.keys.set(effect.key, effect.value)
+        break
+      case 'delete':
+        state.keys.set(effect.key, undefined)
+        break
+      case 'blob.write':
+      case 'blob.truncate':
+      case 'blob.delete':
+        applyToBlob(state, effect, how.sound)
+    }
+  }
+}
+
+function applyToBlob(
+  { blobs, sums }: State,
+  effect: Exclude<Effect, { kind: 'put' | 'delete' }>,
+  sound: boolean,
+): void {
+  switch (effect.kind) {
+    case 'blob.write': {
+      const before = blobs.write(effect.blob, effect.offset, effect.data)
+      return sums.wrote(effect.blob, effect.offset, effect.data, { before, sound })
+    }
+    case 'blob.truncate':
+      return sums.truncated(effect.blob, effect.size, blobs.truncate(effect.blob, effect.size))
+    case 'blob.delete':
+      return sums.deleted(effect.blob, blobs.delete(effect.blob))
+  }
+}
