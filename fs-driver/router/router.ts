@@ -19,6 +19,8 @@ export interface RouterOptions {
   /** This machine, and where it is mounted: shown by status. */
   readonly host: string
   readonly path: string
+  /** The process that keeps the mount; standard is this one. */
+  readonly pid?: number
   /** Does this driver, or its kernel, have the inode open, or is it about to? */
   isOpen(ino: bigint): boolean
   /** See SlotFile. Whoever makes a new connection to the kernel removes it first. */
@@ -294,8 +296,8 @@ class SessionRouter implements Router {
   }
 
   #hello(): Hello {
-    const { host, path } = this.#options
-    return { session: this.#slots.session, host, pid: process.pid, path, nonce: this.#nonce }
+    const { host, path, pid = process.pid } = this.#options
+    return { session: this.#slots.session, host, pid, path, nonce: this.#nonce }
   }
 
   #nextId(): number {

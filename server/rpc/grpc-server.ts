@@ -1,0 +1,87 @@
+import { chmodSync, existsSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+import { ReflectionService } from '@grpc/reflection'
+import { HealthImplementation } from 'grpc-health-check'
+import { type AdminServiceServer, AdminServiceService } from '../../proto/generated/admin-service.ts'
+import { type FileServiceServer, FileServiceService } from '../../proto/generated/file-service.ts'
+import { type PeerServiceServer, PeerServiceService } from '../../proto/generated/peer-service.ts'
+
+export interface Services {
+  readonly file: FileServiceServer
+  readonly peer: PeerServiceServer
+  readonly admin: AdminServiceServer
+}
+
+/** More than any frame that a client or peer makes: 1 MiB of data and its head, or a batch of entries. */
+const frameBytesMax = 128 << 20
+
+/** One file server's gRPC on its Unix socket, with standard health checking and reflection. */
+export class GrpcServer {
+  readonly #server: Server
+  readonly #health = new HealthImplementation({ '': 'NOT_SERVING', 'banyan.v1.FileService': 'NOT_SERVING' })
+  #serving = false
+
+  private constructor() {
+    this.#server = new Server({
+      'grpc.max_receive_message_length': frameBytesMax,
+      'grpc.max_send_message_length': -1,
+      // Dead hosts are noticed by heartbeats of our own; pings only tear down what is left of their connections.
+      'grpc.keepalive_time_ms': 20_000,
+      'grpc.keepalive_timeout_ms': 20_000,
+    })
+  }
+
+  /** `socket`: nobody else listens there, since the store's lock is ours: what stands there is left from before. */
+  static async listen(socket: string, services: Services): Promise<GrpcServer> {
+    const grpc = new GrpcServer()
+    const server = grpc.#server
+    server.addService(FileServiceService, services.file)
+    server.addService(PeerServiceService, services.peer)
+    server.addService(AdminServiceService, services.admin)
+    grpc.#health.addToServer(server)
+    reflection().addToServer(server)
+    rmSync(socket, { force: true })
+    await new Promise<void>((resolve, reject) => {
+      server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
+        error === null ? resolve() : reject(error),
+      )
+    })
+    chmodSync(socket, 0o600)
+    return grpc
+  }
+
+  /** What health checks say: whether this member answers reads. */
+  setServing(serving: boolean): void {
+    if (serving === this.#serving) return
+    this.#serving = serving
+    const status = serving ? 'SERVING' : 'NOT_SERVING'
+    this.#health.setStatus('', status)
+    this.#health.setStatus('banyan.v1.FileService', status)
+  }
+
+  close(): void {
+    this.#server.forceShutdown()
+  }
+}
+
+function reflection(): ReflectionService {
+  const folder = protoFolder()
+  const files = ['file-service.proto', 'peer-service.proto', 'admin-service.proto']
+  return new ReflectionService(
+    loadSync(
+      files.map((file) => path.join(folder, file)),
+      { includeDirs: [folder] },
+    ),
+  )
+}
+
+/** The .proto files stand in the checkout, also for what was compiled to build/. */
+function protoFolder(): string {
+  for (let folder = import.meta.dirname; folder !== path.dirname(folder); folder = path.dirname(folder)) {
+    const proto = path.join(folder, 'proto')
+    if (existsSync(path.join(proto, 'file-service.proto'))) return proto
+  }
+  throw new Error('the folder proto/ with the .proto files is missing: this installation is not complete')
+}
