@@ -39,7 +39,19 @@ export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): Any
       return { $case: 'link', value: { ...op.value, parent, ino: inoOf(nodes, pick >> 3, op.value.ino, 'link') } }
     case 'statfs':
       return op
-    default:
+    case 'access':
+    case 'fsync':
+    case 'getattr':
+    case 'getxattr':
+    case 'listxattr':
+    case 'open':
+    case 'read':
+    case 'readdir':
+    case 'readlink':
+    case 'removexattr':
+    case 'setattr':
+    case 'setxattr':
+    case 'write':
       return { ...op, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } } as AnyOperation
   }
 }

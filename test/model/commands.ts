@@ -137,9 +137,29 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
 }
 
 const weights: { [K in keyof Values]: number } = {
-  ...{ mkdir: 12, create: 10, rename: 12, write: 10, setattr: 10, link: 5, unlink: 5, rmdir: 5, mknod: 3, symlink: 2 },
-  ...{ setxattr: 3, removexattr: 1, open: 3, lookup: 2, read: 2, readdir: 1, access: 1, getxattr: 1, listxattr: 1 },
-  ...{ getattr: 1, readlink: 1, fsync: 1, statfs: 1 },
+  mkdir: 12,
+  create: 10,
+  rename: 12,
+  write: 10,
+  setattr: 10,
+  link: 5,
+  unlink: 5,
+  rmdir: 5,
+  mknod: 3,
+  symlink: 2,
+  setxattr: 3,
+  removexattr: 1,
+  open: 3,
+  lookup: 2,
+  read: 2,
+  readdir: 1,
+  access: 1,
+  getxattr: 1,
+  listxattr: 1,
+  getattr: 1,
+  readlink: 1,
+  fsync: 1,
+  statfs: 1,
 }
 
 const operation = fc.oneof(

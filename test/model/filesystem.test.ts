@@ -1,14 +1,14 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { operate } from '../../server/filesystem/operate.ts'
+import { seed } from '../fixtures/random.ts'
 import { type Command, callers, histories, script } from './commands.ts'
 import { play } from './play.ts'
 
 const sequences = Number(process.env.BANYAN_MODEL_RUNS ?? 3000)
-const seed = Number(process.env.BANYAN_MODEL_SEED ?? Date.now() % 2 ** 31)
 
 void t.test('operations do what the model does', { timeout: 600_000 }, async (t) => {
-  const replay = `BANYAN_MODEL_SEED=${seed} BANYAN_MODEL_RUNS=${sequences}`
+  const replay = `BANYAN_SEED=${seed} BANYAN_MODEL_RUNS=${sequences}`
   t.comment(`${sequences} sequences; replay: ${replay}`)
   const result = fc.check(
     fc.property(histories, (history) => play(history)),
