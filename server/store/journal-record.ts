@@ -59,7 +59,8 @@ export function frameEntry(
   target.writeUInt32BE(body.length, 29)
   target.writeUInt32BE(place.chunk, 33)
   target.writeUInt32BE(place.offset, 37)
-  target.writeUInt32BE(crc32(head, crc32(target.subarray(frameBytes, entryFrameBytes))), 4)
+  const ofFrame = crc32(target.subarray(frameBytes, entryFrameBytes))
+  target.writeUInt32BE(head.length === 0 ? ofFrame : crc32(head, ofFrame), 4) // of no bytes zlib forgets the first part
 }
 
 export function noteRecord(committed: Seq): Buffer {

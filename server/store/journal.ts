@@ -160,7 +160,7 @@ export class Journal {
    */
   reset(base: Mark, history: readonly EpochStart[], carry: Uint8Array): void {
     const old = this.#segments.splice(0)
-    this.#last = base
+    this.#last = { epoch: base.epoch, seq: base.seq, chain: base.chain } // it may be an entry, with its body
     this.#history = [...history]
     this.#noted = base.seq
     this.#segments.push(this.#create((old[0]?.header.generation ?? 0) + 1, carryRecord(carry)))
