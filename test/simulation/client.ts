@@ -81,7 +81,8 @@ export class Client {
     this.#opening = true
     const losses = this.#world.losses()
     this.#count += 1
-    this.#call({ kind: 'open', nonce: `${this.#name}.${this.#count}` }, (answer) => {
+    const nonce = `${this.#name}.${this.#count}`
+    this.#call(() => ({ kind: 'open', nonce }), (answer) => {
       if (answer.kind !== 'done') return false
       this.#opening = false
       const session: Session = { name: answer.result, losses, over: false }
@@ -105,7 +106,7 @@ export class Client {
 
   #read(session: Session, slot: number, seq: number, op: Op): void {
     const done = this.#begin(op, undefined)
-    this.#call({ kind: 'read', op, seen: this.#position() }, (answer) => {
+    this.#call(() => ({ kind: 'read', op, seen: this.#position() }), (answer) => {
       if (answer.kind !== 'done') return false
       this.#finish(done, answer)
       this.#lastRead.set(op.object, answer.result)
@@ -116,7 +117,7 @@ export class Client {
 
   #change(session: Session, request: RequestId, op: Op): void {
     const done = this.#begin(op, request)
-    this.#call({ kind: 'change', request, op }, (answer) => {
+    this.#call(() => ({ kind: 'change', request, op }), (answer) => {
       if (answer.kind === 'again') return false
       if (answer.kind === 'refused') return this.#refused(session, answer.why)
       this.#world.acknowledged(request)
@@ -136,7 +137,7 @@ export class Client {
   }
 
   #flush(session: Session, slot: number, seq: number): void {
-    this.#call({ kind: 'flush' }, (answer) => {
+    this.#call(() => ({ kind: 'flush' }), (answer) => {
       if (answer.kind !== 'done') return false
       this.#next(session, slot, seq)
       return true
@@ -145,7 +146,7 @@ export class Client {
 
   #renew(session: Session): void {
     this.#abandon(session)
-    this.#call({ kind: 'close', session: session.name }, (answer) => answer.kind !== 'again')
+    this.#call(() => ({ kind: 'close', session: session.name }), (answer) => answer.kind !== 'again')
   }
 
   #abandon(session: Session): void {
@@ -175,7 +176,7 @@ export class Client {
   }
 
   /** Asks again, at one server after the other, until an answer is taken. */
-  #call(call: Call, take: (answer: Answer) => boolean): void {
+  #call(call: () => Call, take: (answer: Answer) => boolean): void {
     const { timeline } = this.#world
     const knownThen = this.#world.known()
     let over = false
@@ -191,7 +192,7 @@ export class Client {
           ask()
         })
       }
-      this.#world.send(this.#name, this.#provider, call, knownThen, (answer) => {
+      this.#world.send(this.#name, this.#provider, call(), knownThen, (answer) => {
         if (over) return
         if (take(answer)) {
           over = true

@@ -45,7 +45,10 @@ export class Faults {
   heal(): void {
     this.#isOver = true
     for (const undo of [...this.#undo]) undo()
-    for (const host of this.#victim.hosts) this.#victim.revive(host)
+    for (const host of this.#victim.hosts) {
+      host.process?.spare()
+      this.#victim.revive(host)
+    }
   }
 
   #plan(kind: FaultKind): void {

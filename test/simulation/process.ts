@@ -118,6 +118,11 @@ export class Process {
     this.#doom = places
   }
 
+  /** It is not to be killed after all. */
+  spare(): void {
+    this.#doom = undefined
+  }
+
   end(): void {
     this.#isAlive = false
     this.#unwatch()

@@ -7,7 +7,7 @@ import { Client, type ClientWorld, type Done } from './client.ts'
 import { SimDirectory } from './directory.ts'
 import { Faults, type Victim } from './faults.ts'
 import { Host } from './host.ts'
-import { calmDirectory, calmNetwork, type MixName, mixes, mixNames, type Profile, profileOf } from './mixes.ts'
+import { calmDirectory, calmNetwork, type Mix, type MixName, mixes, mixNames, type Profile, profileOf } from './mixes.ts'
 import { SimNetwork } from './network.ts'
 import { Oracle } from './oracle.ts'
 import { Process, type ProcessWorld } from './process.ts'
@@ -141,9 +141,11 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
     for (const host of this.hosts) this.revive(host)
     const clients = this.clients.map((name) => new Client(name, this, this.#stream(name), this.profile.client))
     const faults = new Faults(this, this.#stream('faults'), mixes[this.mix])
-    this.#runUntil(this.profile.lengthMs, () => {
-      if (mixes[this.mix].faults && 'flip' in mixes[this.mix].faults) this.verifier.round()
-    })
+    const mix: Mix = mixes[this.mix]
+    const mend = () => {
+      if (mix.faults.flip !== undefined) this.verifier.round()
+    }
+    this.#runUntil(this.profile.lengthMs, mend)
     this.trace.add(() => 'HEAL: from now on nothing goes wrong')
     this.network.profile = { ...calmNetwork, inOrder: this.profile.network.inOrder }
     this.directory.profile = calmDirectory
@@ -154,7 +156,11 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
       this.#isEnding = true
     })
     const isWell = () => this.#isEnding && clients.every((client) => client.idle) && this.isInSync()
-    if (!this.#runUntil(healedAt + healMs, () => isWell())) throw this.#notWell(clients)
+    const look = () => {
+      mend()
+      return isWell()
+    }
+    if (!this.#runUntil(healedAt + healMs, look)) throw this.#notWell(clients)
     const took = this.timeline.now - healedAt
     if (!this.#runUntil(this.timeline.now + healMs, () => this.#isVerified())) throw this.#notWell(clients)
     checkMembersEqual(this.hosts, this.oracle)
@@ -177,7 +183,9 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
   }
 
   #isVerified(): boolean {
-    if (this.verifier.isClean && this.isInSync()) return true
+    // A round is worth something only if all members took part from its beginning to its end.
+    if (!this.isInSync()) this.verifier.forget()
+    else if (this.verifier.isClean) return true
     this.verifier.round()
     return false
   }
@@ -270,7 +278,7 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
     if (host?.process !== process) return
     host.process = undefined
     this.#attest(process)
-    if (!this.#isEnding) this.timeline.after(this.#random.exponential(1000), () => this.revive(host))
+    this.timeline.after(this.#random.exponential(1000), () => this.revive(host))
   }
 
   kill(host: Host): void {
