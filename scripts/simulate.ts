@@ -57,7 +57,9 @@ function main(): void {
 }
 
 function tellFailure(report: Report, how: SimulationOptions): void {
-  process.stdout.write(`seed ${report.seed} (${how.faults ?? mixOf(report.seed)}), after ${report.virtualMs.toFixed(1)} ms: ${report.violation}\n`)
+  process.stdout.write(
+    `seed ${report.seed} (${how.faults ?? mixOf(report.seed)}), after ${report.virtualMs.toFixed(1)} ms: ${report.violation}\n`,
+  )
   process.stdout.write(`  replay: ${replayCommand(how)}\n`)
 }
 

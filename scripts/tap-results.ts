@@ -10,83 +10,76 @@ export interface FileResult {
   readonly failures: readonly string[]
 }
 
-/**
- * Reads what the test runner prints (TAP 14, one subtest a file) and says how each file ended. A file that fails though
- * none of its tests did (it could not be loaded, ran too long, left the process with an error, or has no test) counts as
- * one failure more, so that the sum is never cleaner than the run.
- */
-export function tapResults(onFile: (result: FileResult) => void): {
-  readonly input: Parser
-  readonly ended: Promise<FinalResults>
-} {
-  const children = new Map<string, { passed: number; failures: string[] }>()
-  const { promise: ended, resolve } = withResolvers<FinalResults>()
-  const input = new Parser({}, resolve)
+/** How the process of a test file ended: `exit code 1`, `SIGKILL`; undefined when it ended well. */
+export type Complaint = string | undefined
 
-  input.on('child', (child: Parser) => {
-    const seen: { passed: number; failures: string[] } = { passed: 0, failures: [] }
-    children.set(child.name, seen)
+/**
+ * Reads what one test file prints (TAP 14). Skipped tests are failures: what was not tried is not known to work. A file
+ * that fails though none of its tests did (it could not be loaded, ran too long, left the process with an error, or has
+ * no test) counts as one failure more, so that the sum is never cleaner than the run.
+ */
+export class TapResults {
+  readonly input: Parser
+  readonly #file: string
+  readonly #failures: string[] = []
+  readonly #ended: Promise<FinalResults>
+  #passed = 0
+
+  constructor(file: string) {
+    this.#file = file
+    let end: (results: FinalResults) => void = () => {}
+    this.#ended = new Promise((resolve) => {
+      end = resolve
+    })
+    this.input = new Parser({}, end)
     let inner: string[] = []
-    child.on('child', (test: Parser) => collectFailures(test, (text) => inner.push(text)))
-    child.on('assert', (result: Result) => {
-      if (result.ok) seen.passed += 1
-      else seen.failures.push(describe(result, inner))
+    this.input.on('child', (test: Parser) => collectFailures(test, (text) => inner.push(text)))
+    this.input.on('assert', (result: Result) => {
+      if (result.skip || result.todo) this.#failures.push(`${result.name}\n    skipped: ${result.skip || result.todo}`)
+      else if (result.ok) this.#passed += 1
+      else this.#failures.push(inner.length > 0 ? inner.join('\n') : described(result))
       inner = []
     })
-  })
-  input.on('assert', (result: Result) => {
-    const seen = children.get(result.name) ?? { passed: 0, failures: [] }
-    const silent = seen.failures.length === 0 && (!result.ok || seen.passed === 0)
-    const failures = silent ? [describe(result, [])] : seen.failures
-    children.delete(result.name)
-    onFile({
-      file: result.name,
-      passed: seen.passed,
-      failed: failures.length,
-      seconds: (result.time ?? 0) / 1000,
-      failures,
-    })
-  })
-  return { input, ended }
+  }
+
+  /** After the process has ended and everything that it printed was written into `input`. */
+  async finish(seconds: number, complaint: Complaint): Promise<FileResult> {
+    const results = await this.#ended
+    const failures = [...this.#failures]
+    if (failures.length === 0 && complaint !== undefined) failures.push(complaint)
+    else if (failures.length === 0 && this.#passed === 0) failures.push('no test ran in it')
+    else if (failures.length === 0 && !results.ok) failures.push('what it printed is not a whole result')
+    return { file: this.#file, passed: this.#passed, failed: failures.length, seconds, failures }
+  }
 }
 
 function collectFailures(test: Parser, found: (text: string) => void): void {
   test.on('child', (deeper: Parser) => collectFailures(deeper, found))
   test.on('assert', (result: Result) => {
+    if (result.skip || result.todo) found(`${result.fullname}\n    skipped: ${result.skip || result.todo}`)
     // A parent that failed only because of a child has nothing of its own to say.
-    if (!result.ok && result.diag) found(`${result.fullname}\n${detail(result)}`)
+    else if (!result.ok && result.diag) found(described(result))
   })
 }
 
-function describe(result: Result, inner: readonly string[]): string {
-  return inner.length > 0 ? inner.join('\n') : `${result.fullname || result.name}\n${detail(result)}`
-}
+const told = [
+  'message',
+  'error',
+  'tapError',
+  'diff',
+  'found',
+  'wanted',
+  'stack',
+  'exitCode',
+  'signal',
+  'timeout',
+] as const
 
 /** The runner's diagnosis: what differs, where, and why; without the source text that it quotes. */
-function detail(result: Result): string {
+function described(result: Result): string {
   const diag: Record<string, unknown> = result.diag ?? {}
-  const parts = [
-    'message',
-    'error',
-    'tapError',
-    'diff',
-    'found',
-    'wanted',
-    'stack',
-    'exitCode',
-    'signal',
-    'timeout',
-    'failedSkip',
-  ]
+  const parts = told
     .filter((name) => diag[name] !== undefined && diag[name] !== null)
-    .map((name) => `${name}: ${typeof diag[name] === 'string' ? diag[name] : JSON.stringify(diag[name])}`)
-  return (parts.length > 0 ? parts.join('\n') : 'no tests were run in it').replaceAll(/^/gm, '    ')
-}
-
-function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => {}
-  const promise = new Promise<T>((done) => {
-    resolve = done
-  })
-  return { promise, resolve }
+    .map((name) => `${name}: ${typeof diag[name] === 'string' ? diag[name].trimEnd() : JSON.stringify(diag[name])}`)
+  return [result.fullname || result.name, ...parts.map((part) => part.replaceAll(/^/gm, '    '))].join('\n')
 }

@@ -1,8 +1,11 @@
 // Runs the tests: `npm test`, or `npm test -- FILE...`. Ends with `N passed, N failed`.
-import { spawn } from 'node:child_process'
+//
+// Each file is a program of its own that prints TAP. They are not run by tap's own runner: that puts its hooks into every
+// Node which a test starts, and our servers are to be tested as they are run.
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { type FileResult, tapResults } from './tap-results.ts'
+import { type Complaint, type FileResult, TapResults } from './tap-results.ts'
 
 interface Suite {
   readonly name: string
@@ -12,6 +15,12 @@ interface Suite {
   /** For one file, seconds. */
   readonly limitSeconds: number
 }
+
+/** From SIGTERM to SIGKILL for a file that ran too long: its cleaning up may take some time. */
+const endMs = 20_000
+
+const running = new Set<ChildProcess>()
+let stopped = false
 
 function testFiles(folder: string): string[] {
   if (!existsSync(folder)) return []
@@ -25,7 +34,9 @@ function suites(wanted: readonly string[]): Suite[] {
   const files =
     wanted.length === 0
       ? testFiles('test')
-      : wanted.flatMap((name) => (statSync(name).isDirectory() ? testFiles(name) : [path.relative('.', name)]))
+      : wanted
+          .flatMap((name) => (statSync(name).isDirectory() ? testFiles(name) : [name]))
+          .map((name) => path.relative('.', name))
   const isMount = (file: string): boolean => file.startsWith(`test${path.sep}mount${path.sep}`)
   return [
     { name: 'unit', files: files.filter((file) => !isMount(file)), jobs: 2, limitSeconds: 300 },
@@ -33,26 +44,50 @@ function suites(wanted: readonly string[]): Suite[] {
   ].filter((suite) => suite.files.length > 0)
 }
 
-async function runSuite(suite: Suite, onFile: (result: FileResult) => void): Promise<boolean> {
-  const tap = spawn(
-    process.execPath,
-    [
-      'node_modules/tap/dist/esm/run.mjs',
-      '--reporter=tap',
-      `--jobs=${suite.jobs}`,
-      `--timeout=${suite.limitSeconds}`,
-      ...suite.files,
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
-  const pass = (signal: NodeJS.Signals): void => void tap.kill(signal)
-  process.on('SIGINT', pass).on('SIGTERM', pass)
-  const results = tapResults(onFile)
-  tap.stdout.pipe(results.input)
-  const exited = new Promise<number | null>((resolve) => void tap.on('close', resolve))
-  const [code] = await Promise.all([exited, results.ended])
-  process.off('SIGINT', pass).off('SIGTERM', pass)
-  return code === 0
+async function runSuite(suite: Suite, onFile: (result: FileResult) => void): Promise<void> {
+  const waiting = [...suite.files]
+  const worker = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined && !stopped; file = waiting.shift()) {
+      onFile(await runFile(file, suite.limitSeconds))
+    }
+  }
+  await Promise.all(Array.from({ length: suite.jobs }, worker))
+}
+
+async function runFile(file: string, limitSeconds: number): Promise<FileResult> {
+  const results = new TapResults(file)
+  const began = performance.now()
+  const child = spawn(process.execPath, ['--import=tsx', file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TAP_TIMEOUT: String(limitSeconds) },
+  })
+  running.add(child)
+  let late = false
+  let killer: NodeJS.Timeout | undefined
+  const timer = setTimeout(() => {
+    late = true
+    child.kill('SIGTERM')
+    killer = setTimeout(() => child.kill('SIGKILL'), endMs)
+  }, limitSeconds * 1000)
+  child.stdout.pipe(results.input)
+  const complaint = await new Promise<Complaint>((resolve) => {
+    child.on('error', (error) => resolve(error.message))
+    child.on('exit', (code, signal) => {
+      // A process that outlives the test has its stdout: waiting for that to end would be waiting for ever.
+      const closed = new Promise((done) => child.stdout.once('close', done))
+      const grace = new Promise((done) => void setTimeout(done, 1000).unref())
+      const said = late
+        ? `it ran longer than ${limitSeconds} s`
+        : (signal ?? (code === 0 ? undefined : `exit code ${code}`))
+      void Promise.race([closed, grace]).then(() => resolve(said))
+    })
+  })
+  clearTimeout(timer)
+  clearTimeout(killer)
+  running.delete(child)
+  child.stdout.unpipe(results.input)
+  results.input.end()
+  return await results.finish((performance.now() - began) / 1000, complaint)
 }
 
 function line(result: FileResult): string {
@@ -68,21 +103,25 @@ async function main(wanted: readonly string[]): Promise<void> {
     process.exitCode = 1
     return
   }
+  const stop = (signal: NodeJS.Signals): void => {
+    stopped = true
+    for (const child of running) child.kill(signal)
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
   const all: FileResult[] = []
-  let clean = true
-  const startedAt = process.hrtime.bigint()
+  const began = performance.now()
   for (const suite of suites(wanted)) {
     console.log(`${suite.name}: ${suite.files.length} files, ${suite.jobs} at a time`)
-    clean =
-      (await runSuite(suite, (result) => {
-        all.push(result)
-        console.log([line(result), ...result.failures.map((text) => `  ${text}`)].join('\n'))
-      })) && clean
+    await runSuite(suite, (result) => {
+      all.push(result)
+      const failures = result.failures.map((text) => text.replaceAll(/^/gm, '  '))
+      console.log([line(result), ...failures].join('\n'))
+    })
   }
   const passed = all.reduce((sum, result) => sum + result.passed, 0)
   const failures = all.reduce((sum, result) => sum + result.failed, 0)
-  const failed = failures === 0 && (!clean || passed === 0) ? 1 : failures // the runner failed, or ran nothing
-  const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9
+  const failed = failures === 0 && (stopped || passed === 0) ? 1 : failures // ended early, or nothing was there to run
+  const seconds = (performance.now() - began) / 1000
   const report = process.env['BANYAN_TEST_REPORT']
   if (report !== undefined) writeFileSync(report, JSON.stringify({ passed, failed, seconds, files: all }))
   console.log(`${all.length} files in ${seconds.toFixed(0)} s`)
@@ -91,3 +130,4 @@ async function main(wanted: readonly string[]): Promise<void> {
 }
 
 await main(process.argv.slice(2))
+process.exit()

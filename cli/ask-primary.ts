@@ -1,0 +1,72 @@
+import { type ClientReadableStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { AdminServiceClient } from '../proto/generated/admin-service.ts'
+import { DirectoryClient } from '../server/directory/client.ts'
+import { withControl } from './control-client.ts'
+import { Failure } from './failure.ts'
+import type { StateFolder } from './state-folder.ts'
+
+/** While nobody can answer as primary, and after it was lost. A takeover takes a second; a recovery some. */
+const primaryMs = 30_000
+const againMs = 200
+
+/** What says that another server has to be asked, or the same one again. */
+const elsewhere: ReadonlySet<status> = new Set([status.FAILED_PRECONDITION, status.UNAVAILABLE, status.CANCELLED])
+
+/**
+ * Runs a streaming call at the primary, and again at the next one when it is lost. `open` is told how often it was called.
+ * `again` is called before the events begin anew.
+ *
+ * @throws Failure
+ */
+export async function* askPrimary<Event>(
+  state: StateFolder,
+  open: (client: AdminServiceClient, attempt: number) => ClientReadableStream<Event>,
+  again: (why: string) => void = () => {},
+): AsyncGenerator<Event, void, void> {
+  let lastHeard = performance.now()
+  for (let attempt = 0; ; attempt += 1) {
+    let why = 'there is no primary'
+    const address = await primaryAddress(state)
+    if (address !== undefined) {
+      const client = new AdminServiceClient(address, credentials.createInsecure())
+      try {
+        for await (const event of open(client, attempt)) {
+          lastHeard = performance.now()
+          yield event as Event
+        }
+        return
+      } catch (error) {
+        if (!isServiceError(error)) throw error
+        if (!elsewhere.has(error.code)) throw new Failure(error.details || error.message, { cause: error })
+        why = error.details
+      } finally {
+        client.close()
+      }
+    }
+    if (performance.now() - lastHeard > primaryMs) {
+      throw new Failure(`no primary answered for ${primaryMs / 1000} s: ${why}`, {
+        meaning: 'What was under way goes on or not, unseen',
+        remedy: 'Look at "banyan status", then run this again',
+      })
+    }
+    again(why)
+    await new Promise((resolve) => void setTimeout(resolve, againMs))
+  }
+}
+
+/** undefined: there is no primary, or its process has ended. */
+async function primaryAddress(state: StateFolder): Promise<string | undefined> {
+  const running = await withControl(state, (control) => control.state())
+  const directory = new DirectoryClient(`unix:${state.socket('up')}`)
+  try {
+    const primary = (await directory.readRecord(running.volume))?.record.primary
+    const server = running.servers.find(({ name, pid }) => name === primary && pid !== 0)
+    return server?.address
+  } finally {
+    directory.close()
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error
+}

@@ -1,0 +1,160 @@
+import { realpathSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Failure, oneLine } from './failure.ts'
+import { defaultStateFolder } from './state-folder.ts'
+
+/** Each further mirror is one more acknowledgement in every change. */
+const mirrorsMax = 9
+/** sysexits.h EX_USAGE would be 64; shells' own programs say 2. */
+const usageExit = 2
+
+interface Common {
+  readonly state: string
+}
+
+/** Modules are loaded by the command that needs them: `status` should not wait for what `serve` uses. */
+export function program(): Command {
+  const banyan = new Command('banyan')
+    .description('One directory tree on mirrored file servers, mounted like a local disk.')
+    .addHelpText('after', example('banyan up', 'starts three mirrored servers here and mounts the tree at /cluster'))
+    .showHelpAfterError(false)
+    .configureOutput({ outputError: () => {} })
+    .exitOverride()
+  addUp(banyan)
+  addMount(banyan)
+  addServers(banyan)
+  addLooking(banyan)
+  addProcesses(banyan)
+  return banyan
+}
+
+function addUp(banyan: Command): void {
+  command(banyan, 'up', 'Start the file servers of this machine and mount the tree. Ctrl-C unmounts and stops them.')
+    .option('--mirrors <n>', 'how many mirrors a new volume has (default: 3)', mirrors)
+    .option('--mount <dir>', 'where to mount (default: mount.path of config.toml, or /cluster)')
+    .option('--restart', 'start a server again when it ends by itself')
+    .option('--detach', 'go on in the background; "banyan down" ends it')
+    .addHelpText('after', example('banyan up --mirrors 3 --mount /cluster', 'runs until Ctrl-C'))
+    .action(async (options: Common & { mirrors?: number; mount?: string; restart?: true; detach?: true }) => {
+      const { up } = await import('./commands/up.ts')
+      const { state, mirrors, mount, restart = false, detach = false } = options
+      await up({ state, mirrors, mount, restart, detach })
+    })
+  command(banyan, 'down', 'Unmount and stop what "banyan up" started.')
+    .addHelpText('after', example('banyan down', 'ends the "banyan up" of the standard state folder'))
+    .action(async (options: Common) => {
+      const { down } = await import('./commands/server.ts')
+      await down(options)
+    })
+}
+
+function addMount(banyan: Command): void {
+  command(banyan, 'mount <dir>', 'Mount the same tree once more, as another host would. Ctrl-C or umount ends it.')
+    .option('--provider <name>', 'use this server only (default: the nearest that works)')
+    .addOption(new Option('--mark <mark>').hideHelp())
+    .addHelpText('after', example('banyan mount /mnt/second --provider s2', 'a mount that asks s2 only'))
+    .action(async (dir: string, options: Common & { provider?: string }) => {
+      const { mount } = await import('./commands/mount.ts')
+      await mount({ state: options.state, dir, provider: options.provider })
+    })
+}
+
+function addServers(banyan: Command): void {
+  const server = banyan
+    .command('server')
+    .description('Start or stop one file server.')
+    .addHelpText('after', example('banyan server start s2', 'starts s2 again after it was stopped or has died'))
+  command(server, 'start <name>', 'Start a file server that is stopped or has died; it gets in sync by itself.')
+    .addHelpText('after', example('banyan server start s2', 'returns when s2 offers itself again'))
+    .action(async (name: string, options: Common) => {
+      const { startServer } = await import('./commands/server.ts')
+      await startServer({ ...options, name })
+    })
+  command(server, 'stop <name>', 'Stop a file server; the others go on.')
+    .addHelpText('after', example('banyan server stop s2', 'returns when its process has ended'))
+    .action(async (name: string, options: Common) => {
+      const { stopServer } = await import('./commands/server.ts')
+      await stopServer({ ...options, name })
+    })
+}
+
+function addLooking(banyan: Command): void {
+  command(banyan, 'status', 'Show who mirrors what, who is primary, who is behind, and what needs attention.')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('banyan status', 'what needs attention stands first'))
+    .action(async (options: Common & { json?: true }) => {
+      const { status } = await import('./commands/status.ts')
+      await status({ json: false, ...options })
+    })
+  command(banyan, 'resync', 'Bring members back in sync that missed something, and show how far it is.')
+    .option('--full', 'compare everything, whatever the journals say')
+    .option('--member <name>', 'this member only')
+    .option('--json', 'print a line of JSON for each step')
+    .addHelpText('after', example('banyan resync --full --member s2', 'compares all of s2 with the primary'))
+    .action(async (options: Common & { full?: true; member?: string; json?: true }) => {
+      const { resync } = await import('./commands/resync.ts')
+      await resync({ full: false, json: false, ...options, member: options.member })
+    })
+  command(banyan, 'verify', 'Compare all mirrors at one position, metadata and data; exit 1 if anything differs.')
+    .option('--repair', 'fetch what differs from the majority; exit 0 if all of it was mended')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('banyan verify --repair', 'names what differs, and mends it'))
+    .action(async (options: Common & { repair?: true; json?: true }) => {
+      const { verify } = await import('./commands/verify.ts')
+      process.exitCode = await verify({ repair: false, json: false, ...options })
+    })
+}
+
+/** What `up` and `mount` start; not for people. */
+function addProcesses(banyan: Command): void {
+  banyan
+    .command('serve', { hidden: true })
+    .requiredOption('--state <dir>')
+    .requiredOption('--name <name>')
+    .requiredOption('--incarnation <text>')
+    .action(async (options: Common & { name: string; incarnation: string }) => {
+      const { serve } = await import('./commands/serve.ts')
+      await serve(options)
+    })
+}
+
+function command(parent: Command, usage: string, description: string): Command {
+  return parent
+    .command(usage)
+    .description(description)
+    .option('--state <dir>', 'the state folder: same folder, same cluster', defaultStateFolder)
+    .configureOutput({ outputError: () => {} })
+    .exitOverride()
+}
+
+const example = (line: string, does: string): string => `\nExample:\n  ${line}\n      ${does}`
+
+function mirrors(text: string): number {
+  const count = Number(text)
+  if (Number.isInteger(count) && count >= 1 && count <= mirrorsMax) return count
+  throw new InvalidArgumentError(`It must be a number from 1 to ${mirrorsMax}.`)
+}
+
+/** Runs one command. @returns the exit code */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    await program().parseAsync(args, { from: 'user' })
+    return Number(process.exitCode ?? 0)
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0 // help was asked for and given
+      if (error.code === 'commander.help') return usageExit // and printed
+      const said = oneLine(error).replace(/^error: /, '')
+      console.error(`banyan: ${said.replace(/\.?$/, '.')} Nothing was done. See "banyan --help".`)
+      return usageExit
+    }
+    console.error(`banyan: ${oneLine(error)}`)
+    if (!(error instanceof Failure) && process.env['BANYAN_DEBUG'] !== undefined) console.error(error)
+    return error instanceof Failure ? error.exitCode : 70 // EX_SOFTWARE of sysexits.h
+  }
+}
+
+const isProgram = process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)
+
+if (isProgram) process.exit(await main(process.argv.slice(2)))

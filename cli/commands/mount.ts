@@ -1,0 +1,69 @@
+import path from 'node:path'
+import { superviseMount } from '../../fs-driver/kernel/supervisor.ts'
+import { ControlClient, withControl } from '../control-client.ts'
+import { Failure, oneLine } from '../failure.ts'
+import { openLog } from '../log.ts'
+import { mountName } from '../mount-name.ts'
+import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
+import { banyanArgs } from '../program.ts'
+import { readSettings } from '../settings.ts'
+import { existingStateFolder, type StateFolder } from '../state-folder.ts'
+import { watchSettings } from '../watch-settings.ts'
+
+export interface MountCommand {
+  readonly state: string
+  readonly dir: string
+  readonly provider: string | undefined
+}
+
+/** Mounts, and resolves when the mount is gone: unmounted by somebody, or by SIGINT or SIGTERM to us. @throws Failure */
+export async function mount(command: MountCommand): Promise<void> {
+  mustBeAbleToMount(command.dir)
+  const state = existingStateFolder(command.state)
+  const settings = readSettings(state.settingsFile)
+  if (command.provider !== undefined) await mustBeServer(state, command.provider)
+  const dir = mountPoint(command.dir)
+  const name = mountName(dir)
+  const log = openLog(state.log(name), name, settings.log.level)
+  const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
+  const drive = ['drive', dir, '--state', state.root, '--owner', String(process.pid)]
+  if (command.provider !== undefined) drive.push('--provider', command.provider)
+  const mounted = await superviseMount({
+    dir,
+    name: 'banyan',
+    driverCommand: [process.execPath, ...banyanArgs(...drive)],
+    log,
+  }).catch((error: unknown) => {
+    throw new Failure(oneLine(error), { cause: error })
+  })
+  const control = new ControlClient(state)
+  const registration = control.registerMount({ path: mounted.dir, pid: process.pid, provider: '' })
+  const unmount = (): void => {
+    mounted.unmount().catch((error: unknown) => {
+      log.error('mount.not-unmounted', { error })
+      console.error(`banyan: cannot unmount ${mounted.dir}: ${oneLine(error)}`)
+    })
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, unmount)
+  console.log(`Mounted at ${mounted.dir} (process ${process.pid}). Ctrl-C, or "umount ${mounted.dir}", ends it.`)
+  const end = await mounted.ended
+  registration.close()
+  control.close()
+  await watch.close()
+  if (end === 'given-up') {
+    throw new Failure(`the driver of ${mounted.dir} ended again and again`, {
+      meaning: 'The mount was given up; programs in it got errors',
+      remedy: `Look at ${path.join(state.root, 'log', `${name}.log`)}`,
+    })
+  }
+}
+
+/** @throws Failure */
+async function mustBeServer(state: StateFolder, name: string): Promise<void> {
+  const { servers } = await withControl(state, (control) => control.state())
+  if (servers.some((server) => server.name === name)) return
+  throw new Failure(`there is no server ${name}`, {
+    meaning: 'Nothing was mounted',
+    remedy: `Name one of ${servers.map((server) => server.name).join(', ')} with --provider`,
+  })
+}

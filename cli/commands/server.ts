@@ -1,0 +1,44 @@
+import { withControl } from '../control-client.ts'
+import { existingStateFolder } from '../state-folder.ts'
+
+export interface ServerCommand {
+  readonly state: string
+  readonly name: string
+}
+
+/** Resolves when the server offers itself to clients; it gets in sync by itself. @throws Failure */
+export async function startServer({ state, name }: ServerCommand): Promise<void> {
+  const server = await withControl(existingStateFolder(state), (control) => control.startServer(name))
+  console.log(`${name} runs (process ${server?.pid}).`)
+}
+
+/** Resolves when its process has ended. @throws Failure */
+export async function stopServer({ state, name }: ServerCommand): Promise<void> {
+  await withControl(existingStateFolder(state), (control) => control.stopServer(name))
+  console.log(`${name} is stopped.`)
+}
+
+/** Resolves when the mount of `up` is gone and all its servers have stopped. @throws Failure */
+export async function down({ state: given }: { readonly state: string }): Promise<void> {
+  const state = existingStateFolder(given)
+  const others = await withControl(state, async (control) => {
+    const { mounts } = await control.state()
+    await control.down()
+    return mounts
+  })
+  console.log('Unmounted, and all servers are stopped.')
+  for (const { path, pid } of others.filter((mount) => isAlive(mount.pid))) {
+    console.log(
+      `Still mounted at ${path}: it waits for the servers to come back. "umount ${path}" ends it (process ${pid}).`,
+    )
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

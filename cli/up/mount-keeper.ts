@@ -1,0 +1,97 @@
+import path from 'node:path'
+import type { Log } from '../log.ts'
+import { newIncarnation } from '../program.ts'
+import type { StateFolder } from '../state-folder.ts'
+import { adoptChild, type Child, type ChildPlan, lastLine, startChild } from './child.ts'
+import { readMark, writeMark } from './mark-file.ts'
+
+/** From SIGTERM to SIGKILL: the mount waits for those who have files open in it, then aborts; see fs-driver/kernel. */
+const stopMs = 20_000
+
+export interface MountKeeperOptions {
+  readonly dir: string
+  readonly state: StateFolder
+  readonly log: Log
+  /** It ended, and nobody had asked for it: somebody unmounted it, or it failed. `reason` is for a person. */
+  readonly onEnd: (reason: string) => void
+}
+
+/** Keeps the process of the mount that belongs to `up`. Like a server it outlives a killed `up` and is found again. */
+export class MountKeeper {
+  readonly #options: MountKeeperOptions
+  #child: Child | undefined
+  #stopping = false
+  #onceEnded: (() => void)[] = []
+
+  constructor(options: MountKeeperOptions) {
+    this.#options = options
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Takes over the mount that an earlier `up` left, if it is at the same place. */
+  adopt(): boolean {
+    const mark = readMark(this.#file('mark'))
+    if (mark === undefined) return false
+    const child = adoptChild({ lifeline: this.#file('alive'), mark, onEnd: (reason) => this.#ended(reason) })
+    if (child === undefined) return false
+    if (!mark.endsWith(`:${this.#options.dir}`)) {
+      child.signal('SIGTERM') // it was mounted elsewhere then; `up` has one mount
+      child.close()
+      return false
+    }
+    this.#child = child
+    this.#options.log.info('mount.adopted', { pid: child.pid })
+    return true
+  }
+
+  /** Whether it comes to be mounted is seen from its registration. */
+  start(): void {
+    const { dir, state, log } = this.#options
+    const mark = `${newIncarnation()}:${dir}`
+    writeMark(this.#file('mark'), mark)
+    const plan: ChildPlan = {
+      args: ['mount', dir, '--state', state.root, '--mark', mark],
+      output: this.#output(),
+      lifeline: this.#file('alive'),
+      onEnd: (reason) => this.#ended(reason),
+    }
+    this.#child = startChild(plan)
+    log.info('mount.started', { pid: this.#child.pid })
+  }
+
+  /** Resolves when it is unmounted and its process has ended. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    const child = this.#child
+    if (child === undefined) return
+    const ended = new Promise<void>((resolve) => void this.#onceEnded.push(resolve))
+    child.signal('SIGTERM')
+    child.signal('SIGCONT')
+    const timer = setTimeout(() => {
+      this.#options.log.error('mount.killed', { pid: child.pid, afterMs: stopMs })
+      child.signal('SIGKILL')
+    }, stopMs)
+    await ended
+    clearTimeout(timer)
+  }
+
+  #ended(reason: string): void {
+    this.#child = undefined
+    for (const tell of this.#onceEnded.splice(0)) tell()
+    if (this.#stopping) return
+    const said = reason.endsWith('exit code 0') ? 'it was unmounted' : [reason, lastLine(this.#output())].join(': ')
+    this.#options.log.info('mount.ended', { reason: said })
+    this.#options.onEnd(said)
+  }
+
+  #file(ending: string): string {
+    return path.join(this.#options.state.run, `mount.${ending}`)
+  }
+
+  #output(): string {
+    return path.join(path.dirname(this.#options.state.log('mount')), 'mount.out')
+  }
+}

@@ -1,0 +1,2 @@
+/** The one volume of a cluster, until there are more. */
+export const volumeName = 'main'
