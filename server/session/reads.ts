@@ -33,7 +33,7 @@ export class Reads {
 
   /** Waits while this member may not read; when the answer is not wanted any more it is EINTR. */
   async answer(caller: Caller, call: FileCall, { seen, wanted }: { seen: bigint; wanted: Wanted }): Promise<Answer> {
-    const { commits, replica, changed } = this.#ports
+    const { commits, replica, changed, self } = this.#ports
     let asked = false
     while (!wanted.closed && !wanted.cancelled) {
       if (BigInt(commits.committed) < seen) {
@@ -46,10 +46,14 @@ export class Reads {
         continue
       }
       const view = new RecordingView(this.#ports.state.committed)
+      const from = commits.committed
       const result = await this.#evaluate(view, caller, call)
       // What was said before a stop must not be said after it (R13).
       if (result === 'changed meanwhile' || !replica.mayRead()) continue
-      if (asked || !this.#dirty(view)) return result
+      // What is committed at the primary is what is committed. At a mirror, an entry that was dirty while we read and has
+      // been committed since would not be found among the dirty keys any more.
+      const known = replica.primary() === self || (commits.committed === from && !this.#dirty(view))
+      if (asked || known) return result
       asked = await this.#upToDate()
     }
     return this.#failed(new FsError('EINTR', 'nobody waits for it any more'))
@@ -57,8 +61,7 @@ export class Reads {
 
   /** Was anything that the answer depends on touched by an entry of which this mirror doesn't know that it is committed? */
   #dirty(view: RecordingView): boolean {
-    const { replica, self, state } = this.#ports
-    if (replica.primary() === self) return false // what is committed here is what is committed
+    const { state } = this.#ports
     return view.keys.some((key) => state.dirty(key) !== undefined)
   }
 
