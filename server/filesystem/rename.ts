@@ -38,12 +38,13 @@ export function rename(view: View, caller: Caller, op: Rename, at: At): Outcome 
   const from = { directory: directory.searchable(view, caller, op.parent), name: op.name }
   const to = { directory: directory.searchable(view, caller, op.newParent), name: op.newName }
   for (const { name } of [from, to]) {
-    checkName(name)
     if (isDot(name) || isDotDot(name)) throw new FsError('EBUSY', '"." and ".." stay where they are')
   }
-  directory.demandAlive(to.directory)
+  checkName(op.name)
   const moved = named(view, from)
   if (moved === undefined) throw new FsError('ENOENT', 'there is no such name', { parent: op.parent })
+  checkName(op.newName)
+  directory.demandAlive(to.directory)
   const victim = named(view, to)
   if (victim !== undefined && op.flags === renameFlags.noReplace) throw new FsError('EEXIST', 'the name is taken')
   if (victim === undefined && exchange) throw new FsError('ENOENT', 'there is nothing to exchange it with')

@@ -16,6 +16,7 @@ export function setxattr(view: View, caller: Caller, op: Setxattr, at: At): Outc
   if ((op.flags & ~(setxattrFlags.create | setxattrFlags.replace)) !== 0) {
     throw new FsError('EINVAL', 'unknown flags', { flags: op.flags })
   }
+  xattrs.checkXattrName(op.name)
   if (op.value.length > xattrs.xattrValueBytesMax) {
     throw new FsError('E2BIG', `a value has at most ${xattrs.xattrValueBytesMax} bytes`, { length: op.value.length })
   }
@@ -25,6 +26,8 @@ export function setxattr(view: View, caller: Caller, op: Setxattr, at: At): Outc
   if (index >= 0 && (op.flags & setxattrFlags.create) !== 0)
     throw new FsError('EEXIST', 'the attribute is there already')
   if (index < 0 && (op.flags & setxattrFlags.replace) !== 0) throw new FsError('ENODATA', 'there is no such attribute')
+  // As ext4: nothing changes, and no time is noted.
+  if (old[index] !== undefined && op.value.equals(old[index].value)) return { reply: done, effects: [] }
   const one = { name: op.name, value: op.value }
   const next = index < 0 ? [...old, one] : old.with(index, one)
   demandRoom(next)

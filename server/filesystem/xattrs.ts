@@ -27,6 +27,13 @@ export function saveXattrs(draft: Draft, ino: bigint, xattrs: readonly Xattr[]):
 export const indexOf = (xattrs: readonly Xattr[], name: Uint8Array): number =>
   xattrs.findIndex((xattr) => Buffer.compare(xattr.name, name) === 0)
 
+/** @throws FsError ERANGE */
+export function checkXattrName(name: Uint8Array): void {
+  if (name.length === 0 || name.length > xattrNameBytesMax) {
+    throw new FsError('ERANGE', `the name of an attribute has 1 to ${xattrNameBytesMax} bytes`, { length: name.length })
+  }
+}
+
 /**
  * May the caller read or write the attribute, and can it exist? Only `user.` can, on files and directories. Source:
  * fs/xattr.c, xattr_permission and xattr_resolve_name.
@@ -34,9 +41,7 @@ export const indexOf = (xattrs: readonly Xattr[], name: Uint8Array): number =>
  * @throws FsError ERANGE (name), EPERM or ENODATA (not for this kind of inode or caller), EACCES, EOPNOTSUPP, EINVAL
  */
 export function demandXattr(inode: Inode, caller: Caller, name: Uint8Array, intent: 'read' | 'write'): void {
-  if (name.length === 0 || name.length > xattrNameBytesMax) {
-    throw new FsError('ERANGE', `the name of an attribute has 1 to ${xattrNameBytesMax} bytes`, { length: name.length })
-  }
+  checkXattrName(name)
   const text = Buffer.from(name).toString('latin1')
   const refusal = intent === 'write' ? 'EPERM' : 'ENODATA'
   if (text.startsWith('trusted.') && !isRoot(caller)) throw new FsError(refusal, 'trusted attributes are root’s')

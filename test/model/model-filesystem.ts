@@ -201,12 +201,13 @@ export class ModelFilesystem {
     setxattr: ({ ino, name, value, flags }) => {
       const node = this.#node(ino)
       if (flags > 3) no('EINVAL')
+      if (name.length < 1 || name.length > 255) no('ERANGE')
       if (value.length > 65536) no('E2BIG')
       const text = this.#xattr(node, name, 2)
       if (flags & 1 && node.xattrs.has(text)) no('EEXIST')
       if (flags & 2 && !node.xattrs.has(text)) no('ENODATA')
+      if (node.xattrs.get(text) !== value.toString('latin1')) this.#touch(node, 'ctime')
       node.xattrs.set(text, value.toString('latin1'))
-      this.#touch(node, 'ctime')
     },
     removexattr: ({ ino, name }) => {
       const node = this.#node(ino)
@@ -334,12 +335,11 @@ export class ModelFilesystem {
   #rename({ parent, name, newParent, newName, flags }: Values['rename']): void {
     if (flags > 2) no('EINVAL')
     const [a, b] = [this.#dir(parent), this.#dir(newParent)]
-    const texts = [name, newName].map((one) => {
-      const text = legal(one)
-      return text === '.' || text === '..' ? no('EBUSY') : text
-    })
-    const [from, to] = texts as [string, string]
+    const texts = [name, newName].map((one) => one.toString('latin1'))
+    if (texts.some((one) => one === '.' || one === '..')) no('EBUSY')
+    const from = legal(name)
     const node = a.children.get(from) ?? no('ENOENT')
+    const to = legal(newName)
     const other = b.children.get(to)
     if (b.removed) no('ENOENT')
     if (flags === 1 && other !== undefined) no('EEXIST')
