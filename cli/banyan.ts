@@ -117,6 +117,15 @@ function addProcesses(banyan: Command): void {
       const { serve } = await import('./commands/serve.ts')
       await serve(options)
     })
+  banyan
+    .command('drive <dir>', { hidden: true })
+    .requiredOption('--state <dir>')
+    .requiredOption('--owner <pid>')
+    .option('--provider <name>')
+    .action(async (dir: string, options: Common & { owner: string; provider?: string }) => {
+      const { drive } = await import('./commands/drive.ts')
+      await drive({ state: options.state, dir, provider: options.provider, owner: Number(options.owner) })
+    })
 }
 
 function command(parent: Command, usage: string, description: string): Command {

@@ -1,9 +1,10 @@
+import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { superviseMount } from '../../fs-driver/kernel/supervisor.ts'
 import { ControlClient, withControl } from '../control-client.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { openLog } from '../log.ts'
-import { mountName } from '../mount-name.ts'
+import { mountFile, mountName } from '../mount-name.ts'
 import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
 import { readSettings } from '../settings.ts'
@@ -50,6 +51,7 @@ export async function mount(command: MountCommand): Promise<void> {
   registration.close()
   control.close()
   await watch.close()
+  for (const ending of ['handles', 'slots'] as const) rmSync(mountFile(state, mounted.dir, ending), { force: true })
   if (end === 'given-up') {
     throw new Failure(`the driver of ${mounted.dir} ended again and again`, {
       meaning: 'The mount was given up; programs in it got errors',

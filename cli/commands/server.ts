@@ -1,3 +1,4 @@
+import { readMountTable } from '../../fs-driver/kernel/mount-table.ts'
 import { withControl } from '../control-client.ts'
 import { existingStateFolder } from '../state-folder.ts'
 
@@ -27,18 +28,10 @@ export async function down({ state: given }: { readonly state: string }): Promis
     return mounts
   })
   console.log('Unmounted, and all servers are stopped.')
-  for (const { path, pid } of others.filter((mount) => isAlive(mount.pid))) {
+  const mounted = new Set(readMountTable().map((mount) => mount.path)) // a process id may linger, or be another's by now
+  for (const { path, pid } of others.filter((mount) => mounted.has(mount.path))) {
     console.log(
       `Still mounted at ${path}: it waits for the servers to come back. "umount ${path}" ends it (process ${pid}).`,
     )
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
   }
 }

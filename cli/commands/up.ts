@@ -130,6 +130,7 @@ class Run {
     await this.#up.serving(() => {
       console.error(`Waiting for a primary. "banyan status${stateFlag(this.#state)}" says who is missing.`)
     })
+    await this.#up.settled()
     if (!(await this.#up.mounted(() => this.#mount.pid))) {
       throw new Failure(
         this.#ending === undefined ? this.#mountEnd.replace(/^.*?banyan: /, '') : 'ended before it was ready',

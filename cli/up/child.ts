@@ -65,7 +65,7 @@ export function adoptChild(
       remedy: `Find it with "fuser ${plan.lifeline}", end it, then run this again`,
     })
   }
-  const lifeline = watchLifeline(reader, () => plan.onEnd('ended'))
+  const lifeline = watchLifeline(reader, () => plan.onEnd('its process has ended'))
   return {
     pid,
     close: () => lifeline.close(),

@@ -24,6 +24,8 @@ import { Signal } from './signal.ts'
 
 /** From its start until a server offers itself: it opens its store and redoes its journal first. */
 const serveLimitMs = 45_000
+/** For mirrors to follow a primary that there is already. */
+const settleLimitMs = 3_000
 
 export interface UpOptions {
   readonly state: StateFolder
@@ -100,6 +102,17 @@ export class Up implements Control {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  /** Resolves when every server that runs has a role, or soon in any case: the volume is served without them. */
+  async settled(): Promise<void> {
+    const settled = this.#changed.until(() => {
+      const roles = this.roles()
+      return [...this.#keepers.values()].every(
+        ({ node, phase }) => phase !== 'running' || (roles.get(node) ?? 'none') !== 'none',
+      )
+    }, settleLimitMs)
+    await settled.catch(() => {})
   }
 
   /** Resolves when that process has registered its mount; false when `gaveUp` says that it never will. */

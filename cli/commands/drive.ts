@@ -1,0 +1,55 @@
+import { rmSync } from 'node:fs'
+import os from 'node:os'
+import { DriverState } from '../../fs-driver/driver/driver-state.ts'
+import { runDriver } from '../../fs-driver/driver/main.ts'
+import { deviceFd, resendVariable } from '../../fs-driver/kernel/supervisor.ts'
+import type { ProviderSource } from '../../fs-driver/router/provider-source.ts'
+import { createRouter } from '../../fs-driver/router/router.ts'
+import { nodeId } from '../../proto/ids.ts'
+import { DirectoryClient } from '../../server/directory/client.ts'
+import { openLog } from '../log.ts'
+import { mountFile, mountName } from '../mount-name.ts'
+import { readSettings } from '../settings.ts'
+import { stateFolder } from '../state-folder.ts'
+import { volumeName } from '../volume.ts'
+import { watchSettings } from '../watch-settings.ts'
+
+export interface DriveCommand {
+  readonly state: string
+  readonly dir: string
+  readonly provider: string | undefined
+  /** The process that keeps the mount. */
+  readonly owner: number
+}
+
+/** The process that serves one mount, started by `mount` with the kernel's connection. Resolves when that has ended. */
+export async function drive(command: DriveCommand): Promise<void> {
+  const state = stateFolder(command.state)
+  const settings = readSettings(state.settingsFile)
+  const name = mountName(command.dir)
+  const log = openLog(state.log(name), `${name}-driver`, settings.log.level)
+  const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
+  const resend = process.env[resendVariable] === '1'
+  const slotFile = mountFile(state, command.dir, 'slots')
+  if (!resend) rmSync(slotFile, { force: true }) // a new connection: the kernel's numbers begin anew
+  const driverState = DriverState.open(mountFile(state, command.dir, 'handles'), { resend })
+  const directory = new DirectoryClient(`unix:${state.socket('up')}`)
+  const providers: ProviderSource = {
+    watch: (onChange) => directory.watch(volumeName, { record: () => {}, death: () => {}, providers: onChange }),
+  }
+  const router = createRouter({
+    providers,
+    ...(command.provider === undefined ? {} : { pinned: nodeId(command.provider) }),
+    host: os.hostname(),
+    path: command.dir,
+    pid: command.owner,
+    isOpen: (ino) => driverState.isOpen(ino),
+    slotFile,
+    unavailableMs: settings.mount.unavailable_seconds * 1000,
+    log: (event, fields) => log.info(event, fields),
+  })
+  await runDriver({ fd: deviceFd, client: router, state: driverState, resend, log })
+  await router.close()
+  directory.close()
+  await watch.close()
+}
