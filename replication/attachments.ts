@@ -33,7 +33,9 @@ export function answerAttach(
     { starts: attach.history, last: attach.last },
   )
   const same = common >= attach.base.seq && sameHistory(core, attach, common)
-  const whole = same && !attach.amnesia && !attach.everything && set.extra(member.node).length === 0
+  // What it has applied and we do not have was lost with the power of a whole set (R12): it is to be undone (R35).
+  const applies = common >= attach.applied
+  const whole = same && applies && !attach.amnesia && !attach.everything && set.extra(member.node).length === 0
   if (whole && canRead(core, common)) return follow(core, member, attach, common)
   if (set.counts(member.node)) return set.leave(member, attach.amnesia ? 'its host went down' : 'its journal differs')
 

@@ -200,10 +200,11 @@ export class Faults {
     this.#victim.revive(host)
   }
 
-  /** One bit of one value, on one disk only: enough copies stay whole. */
+  /** One bit of one value, on one disk only, while all others of the set are whole. */
   #flip(host: Host): void {
-    const { hosts, trace } = this.#victim
+    const { hosts, trace, directory } = this.#victim
     if (hosts.some((other) => other.disk.os.state.damaged.size > 0) || hosts.length < 2) return
+    if (directory.current.record.inSync.length < hosts.length) return
     const part = flipIn(host.disk, this.#random)
     if (part !== undefined) trace.add(() => `FAULT: a bit of ${part} is flipped on ${host.node}`)
   }

@@ -1,4 +1,4 @@
-import type { Key, NodeId, Seq } from '../../proto/ids.ts'
+import type { Epoch, Key, NodeId, Seq } from '../../proto/ids.ts'
 import { type Entry, nextChain } from '../../replication/entry.ts'
 import type { VolumeRecord } from '../../replication/record.ts'
 import { checkBody, decodeBody, untext } from './body.ts'
@@ -34,6 +34,8 @@ export class Oracle {
   #flushed = 0 as Seq
   /** Members whose hosts lost power since they last had everything. */
   readonly #torn = new Set<NodeId>()
+  /** The epoch in which nobody was left who had everything, until a later one has begun (R12). */
+  #lostIn: Epoch | undefined
   readonly losses: Loss[] = []
 
   constructor(view: OracleView) {
@@ -62,6 +64,10 @@ export class Oracle {
     if (known !== undefined) this.#lose(node, entry)
     this.#checkFirstCommit(node, entry)
     this.#log.push(entry)
+    if (this.#lostIn !== undefined && entry.epoch > this.#lostIn) {
+      this.#lostIn = undefined
+      this.#torn.delete(node)
+    }
     const request = requestOf(entry)
     if (request === undefined) return
     if (this.#requests.has(request)) {
@@ -72,11 +78,18 @@ export class Oracle {
 
   hostLostPower(node: NodeId): void {
     this.#torn.add(node)
+    this.#noteLoss(this.#view.record())
   }
 
   /** The record changed: who has just come into the set has everything. */
   recordChanged(before: VolumeRecord, after: VolumeRecord): void {
+    this.#noteLoss(after)
     for (const node of after.inSync) if (!before.inSync.includes(node)) this.#torn.delete(node)
+  }
+
+  #noteLoss(record: VolumeRecord): void {
+    const whole = [...record.inSync, ...record.eligible].some((node) => !this.#torn.has(node))
+    if (!whole) this.#lostIn = record.epoch
   }
 
   /** A client has the answer to its change. */
@@ -122,7 +135,7 @@ export class Oracle {
       throw new Violation('log', 'R39', `${at}, does not continue the history before it`)
     }
     let copies = 0
-    for (const [, disk] of this.#view.disks) if (has(disk, entry)) copies += 1
+    for (const [other, disk] of this.#view.disks) if (this.#torn.has(other) || has(disk, entry)) copies += 1
     for (const [other, disk] of this.#members(record.inSync)) {
       if (this.#torn.has(other) || has(disk, entry)) continue
       throw new Violation('nesting', 'R2, R4', `${at}, is not in the journal of ${other}, which is in the set`)
@@ -131,17 +144,14 @@ export class Oracle {
   }
 
   #lose(node: NodeId, entry: Entry): void {
-    const record = this.#view.record()
-    const trusted = [...record.inSync, ...record.eligible].filter((other) => !this.#torn.has(other))
     const what = `${node} committed ${entry.epoch}:${entry.seq} in the place of ${this.#log[entry.seq - 1]?.epoch}:${entry.seq}`
-    if (trusted.length > 0) throw new Violation('lost', 'R1, R12', `${what}, though ${trusted.join(', ')} had lost nothing`)
+    if (this.#lostIn === undefined) throw new Violation('lost', 'R1, R12', `${what}, though not everybody had lost something`)
     const kept = (entry.seq - 1) as Seq
     if (kept < this.#flushed) throw new Violation('flushed', 'R12', `${what}; everything up to ${this.#flushed} was flushed`)
     this.losses.push({ at: this.#view.now(), kept, log: this.#log })
     this.#log = this.#log.slice(0, kept)
     this.#requests = new Map([...this.#requests].filter(([, seq]) => seq <= kept))
     this.#known = Math.min(this.#known, kept) as Seq
-    this.#torn.delete(node)
   }
 
   *#members(nodes: readonly NodeId[]): Generator<readonly [NodeId, Disk]> {

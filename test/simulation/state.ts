@@ -71,8 +71,10 @@ export class State {
   /** Only a block that is written whole is known to be good again: a sum is never made from bad bytes (S15). */
   #mend(blob: bigint, offset: number, length: number): void {
     if (this.damaged.size === 0) return
+    const size = this.blobs.get(blob)?.length ?? 0
     for (const block of blocks(offset, length)) {
-      if (block >= offset && block + blockSize <= offset + length) this.damaged.delete(`${blob}:${block}`)
+      const end = Math.min(block + blockSize, Math.max(size, offset))
+      if (block >= offset && end <= offset + length) this.damaged.delete(`${blob}:${block}`)
     }
   }
 }
