@@ -36,11 +36,13 @@ export class Primary {
   #mark: Seq | undefined
   #beatAt: Ms = Number.NEGATIVE_INFINITY
   #handingTo: NodeId | undefined
+  #tickedAt: Ms
 
   constructor(core: Core, record: VolumeRecord, how: { readonly recovered: boolean }) {
     this.#core = core
     this.#since = record.epoch
     this.#recovered = how.recovered
+    this.#tickedAt = core.ports.clock.now()
     this.#set = new InSyncSet(core, this.#members)
     this.#flushes = new Flushes(core, this.#members, this.#set)
     this.#verifications = new Verifications(core, this.#members)
@@ -113,6 +115,7 @@ export class Primary {
   }
 
   onTick(): void {
+    this.#forgiveOwnPause()
     if (this.#mark === undefined) this.#writeMark()
     if (this.#core.ports.clock.now() - this.#beatAt >= this.#core.timing.heartbeat) this.#beat()
     for (const member of this.#members.values()) {
@@ -154,6 +157,18 @@ export class Primary {
     else if (message.kind === 'leave') this.#set.leave(member, message.reason)
     else if ('attempt' in message && message.attempt === member.attempt && member.mode !== 'absent') {
       this.#onAttached(member, message)
+    }
+  }
+
+  /** While we stood still, nobody could make himself heard: what came meanwhile is still to be read. */
+  #forgiveOwnPause(): void {
+    const now = this.#core.ports.clock.now()
+    const pause = now - this.#tickedAt
+    this.#tickedAt = now
+    if (pause < this.#core.timing.heartbeat) return
+    for (const member of this.#members.values()) {
+      member.lastHeard = Math.min(now, member.lastHeard + pause)
+      member.ackedAt = Math.min(now, member.ackedAt + pause)
     }
   }
 
