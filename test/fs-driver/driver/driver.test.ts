@@ -1,0 +1,305 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import t, { type Test } from 'tap'
+import { Callers } from '../../../fs-driver/driver/caller.ts'
+import { Driver } from '../../../fs-driver/driver/driver.ts'
+import { DriverState } from '../../../fs-driver/driver/driver-state.ts'
+import { Interruptions } from '../../../fs-driver/driver/interruptions.ts'
+import { frameOf } from '../../../fs-driver/protocol/frame.ts'
+import { opcodes } from '../../../fs-driver/protocol/opcode.ts'
+import type { ReplyBody } from '../../../fs-driver/protocol/reply.ts'
+import { resentBit } from '../../../fs-driver/protocol/request.ts'
+import type { CallIdentity, FileCall, FileClient, FileResult } from '../../../fs-driver/router/file-client.ts'
+import { errnos, FsError } from '../../../proto/errno.ts'
+import type { Caller } from '../../../proto/generated/file-service.ts'
+import { kernelRequest, wire } from '../../fixtures/wire.ts'
+
+interface Asked {
+  readonly call: FileCall
+  readonly caller: Caller
+  readonly how: CallIdentity
+  readonly resolve: (result: FileResult) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A driver between a kernel and a client that are both this test. */
+function bench(t: Test, { dying = false } = {}) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'banyan-driver-'))
+  const state = DriverState.open(path.join(folder, 'state'), { resend: false })
+  t.teardown(() => {
+    state.close()
+    rmSync(folder, { recursive: true })
+  })
+  const replies: { unique: bigint; body: ReplyBody }[] = []
+  const asked: Asked[] = []
+  const answered: bigint[] = []
+  const errors: string[] = []
+  const flow: string[] = []
+  const client: FileClient = {
+    call: (call, caller, how) =>
+      new Promise((resolve, reject) => void asked.push({ call, caller, how, resolve, reject })),
+    answered: (unique) => void answered.push(unique),
+  }
+  const status = () => ({ groups: [100, 27], dying })
+  const driver = new Driver({
+    kernel: {
+      reply: (unique, body) => {
+        replies.push({ unique, body })
+        return true
+      },
+      pause: () => void flow.push('pause'),
+      resume: () => void flow.push('resume'),
+    },
+    client,
+    state,
+    callers: new Callers(status, () => 0),
+    interruptions: new Interruptions(status, () => 0),
+    log: { debug: () => {}, info: () => {}, error: (event) => void errors.push(event) },
+  })
+  const send = (bytes: Buffer<ArrayBuffer>) => driver.onMessage(frameOf(bytes), bytes.length)
+  const settled = () => new Promise<void>((resolve) => setImmediate(resolve))
+  const only = () => {
+    const [first] = asked.splice(0)
+    if (first === undefined) throw new Error('nothing was asked')
+    return first
+  }
+  return { driver, state, replies, asked, answered, errors, flow, send, settled, only }
+}
+
+const attributes = {
+  ino: 9n,
+  mode: 0o100644,
+  nlink: 1,
+  uid: 0,
+  gid: 0,
+  rdev: 0n,
+  size: 0n,
+  blocks: 0n,
+  atimeNs: 0n,
+  mtimeNs: 0n,
+  ctimeNs: 0n,
+  btimeNs: 0n,
+}
+const lookup = (unique: bigint, how = {}) => kernelRequest(opcodes.LOOKUP.code, wire('6600'), { unique, ...how })
+const write = (flags: string, { unique = 10n, data = '616263', how = '00000000' } = {}) =>
+  kernelRequest(
+    opcodes.WRITE.code,
+    wire(`0902000000000000 0010000000000000
+          ${Buffer.from([data.length / 2]).toString('hex')}000000 ${how} # length, write_flags
+          0000000000000000 ${flags} 00000000 ${data}`),
+    { unique },
+  )
+const open = (op: 'OPEN' | 'OPENDIR', flags: string, unique: bigint) =>
+  kernelRequest(opcodes[op].code, wire(`${flags} 00000000`), { unique })
+
+void t.test('a request becomes one call, and its result one reply', async (t) => {
+  const { send, only, replies, settled, answered } = bench(t)
+  send(lookup(10n))
+  const { call, caller, how, resolve } = only()
+  t.strictSame(call, { $case: 'lookup', value: { parent: 7n, name: Buffer.from('f') } })
+  t.strictSame(caller, { uid: 1000, gid: 100, pid: 42, groups: [100, 27] })
+  t.match(how, { unique: 10n, step: 0 })
+  resolve({ $case: 'entry', value: { attributes } })
+  await settled()
+  t.strictSame(replies, [{ unique: 10n, body: { kind: 'entry', attributes } }])
+  t.strictSame(answered, [10n])
+})
+
+void t.test('the groups of root are nobody’s business; those that the kernel tells count', async (t) => {
+  const { send, only } = bench(t)
+  send(lookup(10n, { uid: 0 }))
+  t.strictSame(only().caller.groups, [])
+  const extension = wire('10000000 20000000 01000000 e9030000')
+  send(kernelRequest(opcodes.MKDIR.code, wire('ff010000 12000000 6400'), { unique: 12n, extension }))
+  t.strictSame(only().caller.groups, [100, 27, 1001])
+})
+
+void t.test('what POSIX foresees is its errno; anything else is EIO and a line in the log', async (t) => {
+  const { send, only, replies, errors, settled } = bench(t)
+  send(lookup(10n))
+  only().reject(new FsError('ENOENT', 'no such name'))
+  await settled()
+  t.strictSame(errors, [])
+  send(lookup(12n))
+  only().reject(new TypeError('a bug'))
+  await settled()
+  send(lookup(14n))
+  only().resolve({ $case: 'done', value: {} })
+  await settled()
+  t.strictSame(errors, ['request.failed', 'request.failed'])
+  t.strictSame(
+    replies.map(({ body }) => body),
+    [errnos.ENOENT, errnos.EIO, errnos.EIO].map((errno) => ({ kind: 'error', errno })),
+  )
+})
+
+void t.test('malformed and unknown requests are answered, and disturb nobody', async (t) => {
+  const { send, only, asked, replies, settled } = bench(t)
+  send(lookup(10n))
+  send(kernelRequest(opcodes.LOOKUP.code, wire('66'), { unique: 12n }))
+  send(kernelRequest(4711, wire('66'), { unique: 14n }))
+  send(kernelRequest(opcodes.IOCTL.code, wire('66'), { unique: 16n }))
+  send(kernelRequest(opcodes.FORGET.code, wire('66'), { unique: 18n }))
+  send(Buffer.alloc(7) as Buffer<ArrayBuffer>)
+  t.equal(asked.length, 1)
+  only().resolve({ $case: 'entry', value: { attributes } })
+  await settled()
+  t.strictSame(
+    replies.map(({ unique, body }) => [unique, body.kind === 'error' ? body.errno : body.kind]),
+    [
+      [12n, errnos.EINVAL],
+      [14n, errnos.ENOSYS],
+      [16n, errnos.ENOTTY],
+      [10n, 'entry'],
+    ],
+  )
+})
+
+void t.test('FLUSH, RELEASE and DESTROY are answered at once, FORGET not at all', async (t) => {
+  const { send, asked, replies } = bench(t)
+  send(kernelRequest(opcodes.FLUSH.code, Buffer.alloc(24), { unique: 10n }))
+  send(kernelRequest(opcodes.RELEASE.code, Buffer.alloc(24), { unique: 12n }))
+  send(kernelRequest(opcodes.RELEASEDIR.code, Buffer.alloc(24), { unique: 14n }))
+  send(kernelRequest(opcodes.DESTROY.code, Buffer.alloc(0), { unique: 16n }))
+  send(kernelRequest(opcodes.FORGET.code, Buffer.alloc(8), { unique: 18n }))
+  t.equal(asked.length, 0)
+  t.strictSame(
+    replies.map(({ unique, body }) => [unique, body.kind]),
+    [10n, 12n, 14n, 16n].map((unique) => [unique, 'done']),
+  )
+})
+
+void t.test('a write of an O_APPEND file is an append, unless the kernel writes back a page', async (t) => {
+  const { send, only } = bench(t)
+  send(write('01040000'))
+  t.match(only().call, { $case: 'write', value: { append: true, killPrivileges: false, data: Buffer.from('abc') } })
+  send(write('01040000', { unique: 12n, how: '05000000' }))
+  t.match(only().call, { $case: 'write', value: { append: false, killPrivileges: true } })
+  send(write('01000000', { unique: 14n }))
+  t.match(only().call, { $case: 'write', value: { append: false, offset: 4096n } })
+})
+
+void t.test('a write of an O_DSYNC file is answered when it is on the disks', async (t) => {
+  const { send, only, replies, settled } = bench(t)
+  send(write('01100000'))
+  only().resolve({ $case: 'written', value: { length: 3, offset: 0n, size: 3n } })
+  await settled()
+  t.strictSame(replies, [])
+  const second = only()
+  t.match(second, { call: { $case: 'fsync', value: { ino: 7n } }, how: { unique: 10n, step: 1 } })
+  second.resolve({ $case: 'done', value: {} })
+  await settled()
+  t.strictSame(replies, [{ unique: 10n, body: { kind: 'written', length: 3 } }])
+  send(write('01100000', { unique: 12n }))
+  only().resolve({ $case: 'written', value: { length: 3, offset: 0n, size: 3n } })
+  await settled()
+  only().reject(new FsError('EIO', 'the disk is gone'))
+  await settled()
+  t.match(replies.at(-1), { unique: 12n, body: { kind: 'error', errno: errnos.EIO } })
+})
+
+void t.test('great contents stay in the frame, which is then the driver’s', async (t) => {
+  const { send, only } = bench(t)
+  const body = Buffer.alloc(40 + (1 << 20))
+  body.writeUInt32LE(1 << 20, 16)
+  t.equal(send(kernelRequest(opcodes.WRITE.code, body)), 'kept')
+  const { call } = only()
+  t.equal(call.$case === 'write' ? call.value.data.length : call.$case, 1 << 20)
+  t.equal(send(write('01000000', { unique: 12n })), 'done')
+})
+
+void t.test('a request that is sent again has its number, and is done once while in work', async (t) => {
+  const { send, only, asked, replies, answered, settled } = bench(t)
+  send(lookup(10n | resentBit))
+  send(lookup(10n | resentBit))
+  t.equal(asked.length, 1)
+  const { how, resolve } = only()
+  t.equal(how.unique, 10n, 'the call is known under the number without bit 63')
+  resolve({ $case: 'entry', value: { attributes } })
+  await settled()
+  t.equal(replies.length, 1)
+  t.equal(replies[0]?.unique, 10n | resentBit)
+  t.strictSame(answered, [10n])
+})
+
+const interrupt = (target: bigint) => {
+  const body = Buffer.alloc(8)
+  body.writeBigUInt64LE(target)
+  return kernelRequest(opcodes.INTERRUPT.code, body, { unique: target | 1n })
+}
+
+void t.test('INTERRUPT reaches the call of a dying process, and nobody else’s', async (t) => {
+  const { send, asked } = bench(t, { dying: true })
+  send(lookup(10n))
+  send(lookup(12n))
+  send(interrupt(12n))
+  send(interrupt(4711n))
+  t.strictSame(
+    asked.map(({ how }) => how.signal?.aborted),
+    [false, true],
+  )
+})
+
+void t.test('a living process goes on waiting: no EINTR because a child of it ended', async (t) => {
+  const { send, only } = bench(t)
+  send(lookup(10n))
+  send(interrupt(10n))
+  t.equal(only().how.signal?.aborted, false)
+})
+
+void t.test('beyond a limit no more is taken from the kernel, until there is room again', async (t) => {
+  const { send, asked, flow, settled } = bench(t)
+  for (let n = 1n; n <= 1024n; n++) send(lookup(2n * n))
+  t.strictSame(flow, ['pause'])
+  asked[5]?.resolve({ $case: 'entry', value: { attributes } })
+  await settled()
+  t.strictSame(flow, ['pause', 'resume'])
+})
+
+void t.test('what is open is known from its request to its RELEASE', async (t) => {
+  const { send, only, replies, state, settled } = bench(t)
+  send(open('OPEN', '02000000', 10n))
+  t.ok(state.isOpen(7n), 'while it is asked for')
+  only().resolve({ $case: 'attributes', value: attributes })
+  await settled()
+  const reply = replies[0]?.body
+  if (reply?.kind !== 'opened') return t.fail('not opened')
+  t.equal(reply.flags, 65, 'direct, writes in parallel')
+  t.ok(state.isOpen(7n))
+  const release = Buffer.alloc(24)
+  release.writeBigUInt64LE(reply.fh)
+  send(kernelRequest(opcodes.RELEASE.code, release, { unique: 12n }))
+  t.notOk(state.isOpen(7n))
+  send(open('OPEN', '00000000', 14n))
+  only().reject(new FsError('EACCES', 'no'))
+  await settled()
+  t.notOk(state.isOpen(7n))
+})
+
+void t.test('that a listing has ended is said without asking again', async (t) => {
+  const { send, only, asked, replies, settled } = bench(t)
+  send(open('OPENDIR', '00000100', 10n))
+  only().resolve({ $case: 'attributes', value: attributes })
+  await settled()
+  const opened = replies.pop()?.body
+  if (opened?.kind !== 'opened') return t.fail('not opened')
+  const readdir = (offset: bigint, unique: bigint) => {
+    const body = Buffer.alloc(40)
+    body.writeBigUInt64LE(opened.fh, 0)
+    body.writeBigUInt64LE(offset, 8)
+    body.writeUInt32LE(4096, 16)
+    return kernelRequest(opcodes.READDIR.code, body, { unique })
+  }
+  send(readdir(0n, 12n))
+  const { call, resolve } = only()
+  t.match(call, { $case: 'readdir', value: { ino: 7n, cookie: 0n, attributes: false } })
+  const entries = [{ name: Buffer.from('a'), ino: 9n, type: 8, cookie: 77n, attributes: undefined }]
+  resolve({ $case: 'listing', value: { entries, end: true, parent: 1n } })
+  await settled()
+  send(readdir(77n, 14n))
+  t.equal(asked.length, 0)
+  t.match(replies.at(-1), { unique: 14n, body: { kind: 'listing', data: { length: 0 } } })
+  send(readdir(0n, 16n))
+  t.equal(asked.length, 1, 'from the beginning it is asked')
+})
