@@ -1,6 +1,7 @@
-import { accessSync, constants, mkdirSync } from 'node:fs'
-import { canonicalMountPoint } from '../fs-driver/kernel/mount.ts'
-import { codeOf, Failure } from './failure.ts'
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
+import { canonicalMountPoint, prepareMountPoint } from '../fs-driver/kernel/mount.ts'
+import { mountAt } from '../fs-driver/kernel/mount-table.ts'
+import { codeOf, Failure, oneLine } from './failure.ts'
 
 /** What mounting needs of this machine. @throws Failure */
 export function mustBeAbleToMount(dir: string): void {
@@ -24,14 +25,21 @@ export function mustBeAbleToMount(dir: string): void {
 export function mountPoint(dir: string): string {
   try {
     const path = canonicalMountPoint(dir)
-    mkdirSync(path, { recursive: true })
+    // What is mounted there, perhaps by somebody who is dead, is not touched here: it could make us wait for ever.
+    if (mountAt(path) === undefined && !existsSync(path)) mkdirSync(path, { recursive: true })
     return path
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return canonicalMountPoint(dir) // a dead mount, or no folder: said when it is mounted
-    throw new Failure(`cannot make the mount point ${dir}: ${codeOf(error)}`, {
+    throw new Failure(`cannot make the mount point ${dir}: ${codeOf(error) ?? oneLine(error)}`, {
       meaning: 'Nothing was started',
       remedy: 'Mount elsewhere with --mount DIR',
       cause: error,
     })
   }
+}
+
+/** Takes away what dead drivers left there. @throws Failure: in use, no folder, not empty */
+export async function clearMountPoint(dir: string): Promise<void> {
+  await prepareMountPoint(dir).catch((error: unknown) => {
+    throw new Failure(`cannot mount: ${oneLine(error)}`, { cause: error })
+  })
 }

@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
-import { prepareMountPoint } from '../../fs-driver/kernel/mount.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { openLog, type ProcessLog } from '../log.ts'
-import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
+import { clearMountPoint, mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { prepareStateFolder, type StateFolder, stateFlag, stateFolder } from '../state-folder.ts'
@@ -124,7 +123,7 @@ class Run {
       onDown: () => this.end(),
     })
     if (!this.#mount.adopt()) {
-      await prepareMountPoint(this.#dir)
+      await clearMountPoint(this.#dir)
       this.#mount.start()
     }
     await this.#up.serving(() => {
