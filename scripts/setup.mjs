@@ -34,6 +34,7 @@ export const testPackages = {
   'mkfs.ext4': 'e2fsprogs',
   getfattr: 'attr',
   ps: 'procps',
+  python3: 'python3',
 }
 
 const oldestNode = [20, 19]
@@ -318,6 +319,7 @@ function main(argv) {
       throw new SetupError('unknown mode "' + mode + '": use one of ' + Object.keys(programs).join(', ') + '.')
     }
     if (mode === 'test') prepareForTests(root, argv.slice(1))
+    if (mode === 'soak' || mode === 'bench') prepareForTests(root, [])
     prepare(root)
   } catch (error) {
     if (!(error instanceof SetupError)) throw error

@@ -1,0 +1,49 @@
+// `npm run soak -- [--minutes N] [--from SEED]`: what `npm test` does in short, for as long as you like, one round after the
+// other: ever new seeds of the simulator, then the tests on real mounts. Ends at the first failure, with what replays it.
+import { spawn } from 'node:child_process'
+import { parseArgs } from 'node:util'
+
+/** Of one round: about five minutes on two cores. */
+const seedsEachRound = 5000
+const minutesStandard = 60
+
+const { values } = parseArgs({ options: { minutes: { type: 'string' }, from: { type: 'string' } } })
+const minutes = Number(values.minutes ?? minutesStandard)
+/** Of the present second, so that each soak tries other seeds; printed, so that it can be repeated. */
+const first = Number(values.from ?? Math.floor(Date.now() / 1000))
+
+function run(what: string, args: readonly string[]): Promise<boolean> {
+  console.log(`== ${what}`)
+  const child = spawn(process.execPath, args, { stdio: 'inherit' })
+  const stop = (signal: NodeJS.Signals): void => void child.kill(signal)
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  return new Promise((resolve) => {
+    child.on('close', (code) => {
+      process.off('SIGINT', stop).off('SIGTERM', stop)
+      resolve(code === 0)
+    })
+  })
+}
+
+async function main(): Promise<void> {
+  if (!(minutes > 0) || !Number.isSafeInteger(first)) {
+    console.error('banyan: --minutes and --from are numbers. Nothing was run. See "npm run soak -- --minutes 60".')
+    process.exitCode = 2
+    return
+  }
+  const began = performance.now()
+  let rounds = 0
+  do {
+    const from = first + rounds * seedsEachRound
+    const simulation = ['build/scripts/simulate.js', '--from', String(from), '--seeds', String(seedsEachRound)]
+    if (!(await run(`seeds ${from} to ${from + seedsEachRound - 1}`, simulation))) process.exitCode = 1
+    else if (!(await run('mounts', ['build/scripts/test.js', 'test/mount']))) process.exitCode = 1
+    rounds += 1
+  } while (process.exitCode === undefined && performance.now() - began < minutes * 60_000)
+  const spent = ((performance.now() - began) / 60_000).toFixed(0)
+  console.log(
+    `${rounds} rounds in ${spent} minutes, ${process.exitCode === undefined ? 'no failure' : 'ended at a failure'}`,
+  )
+}
+
+await main()
