@@ -13,7 +13,14 @@ export interface CallIdentity {
   /** 0, 1, 2, ... within one request. */
   readonly step: number
   /** INTERRUPT of the request. */
-  readonly signal?: AbortSignal
+  readonly signal?: InterruptSignal
+}
+
+/** As much of an AbortSignal as is needed: a real one costs more than all else that is done for a request. */
+export interface InterruptSignal {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
 }
 
 /** The cluster's files, as the driver sees them. */

@@ -63,6 +63,8 @@ export class GrpcTransport implements Transport {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.service_config_disable_resolution': 1,
       'grpc.enable_http_proxy': 0,
+      // A stream is never retried by the channel, which would keep what was sent and search it at every step.
+      'grpc.enable_retries': 0,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.max_reconnect_backoff_ms': 100,
     })

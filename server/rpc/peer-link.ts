@@ -64,6 +64,8 @@ export class PeerLink {
       'grpc.use_local_subchannel_pool': 1,
       'grpc.service_config_disable_resolution': 1,
       'grpc.enable_http_proxy': 0,
+      // A stream is never retried by the channel, which would keep what was sent and search it at every step.
+      'grpc.enable_retries': 0,
       ...(this.#address.startsWith('unix:')
         ? {}
         : { 'grpc.keepalive_time_ms': 2000, 'grpc.keepalive_timeout_ms': 2000 }),

@@ -77,14 +77,17 @@ export class Orphans {
   }
 
   async #nextRound(): Promise<void> {
-    const { state, ask } = this.#ports
+    const { state, ask, log } = this.#ports
     const rows = await state.scan(prefixes.orphan, this.#from, roundMax)
     const last = rows.at(-1)
     this.#from = rows.length < roundMax || last === undefined ? prefixes.orphan : after(last[0])
     // What was reaped just now may still stand in committed state.
     const orphans = rows.flatMap(([orphan]) => inoOf(orphan)).filter((ino) => state.pending.get(orphanKey(ino)))
+    const before = this.#round.orphans.length
     this.#round = { round: this.#round.round + 1n, orphans }
-    if (orphans.length > 0) ask(this.#round)
+    if (orphans.length === 0) return
+    if (orphans.length !== before) log('orphans.asked', { orphans: orphans.length })
+    ask(this.#round)
   }
 }
 
