@@ -33,7 +33,7 @@ export interface RouterOptions {
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
-export interface Router extends FileClient {
+export interface Router extends Required<FileClient> {
   /** What is still under way fails with EIO. */
   close(): Promise<void>
   /** Where the session is attached; undefined: nowhere at present. */
@@ -75,6 +75,8 @@ class SessionRouter implements Router {
   readonly #slots: Slots
   readonly #providers: Providers
   readonly #pending = new Map<number, Pending>()
+  /** By the kernel's request: slots whose calls are answered, while the request is not. */
+  readonly #held = new Map<bigint, Slot[]>()
   readonly #timer: NodeJS.Timeout
   readonly #watch: { close(): void }
   #nonce = randomUUID()
@@ -116,6 +118,13 @@ class SessionRouter implements Router {
       how.signal?.addEventListener('abort', onAbort)
       this.#proceed(pending)
     })
+  }
+
+  answered(unique: bigint): void {
+    const held = this.#held.get(unique)
+    if (held === undefined) return
+    this.#held.delete(unique)
+    for (const slot of held) this.#slots.giveBack(slot)
   }
 
   async close(): Promise<void> {
@@ -193,7 +202,12 @@ class SessionRouter implements Router {
   #forget(pending: Pending): void {
     this.#pending.delete(pending.id)
     pending.how.signal?.removeEventListener('abort', pending.onAbort)
-    if (pending.slot !== undefined) this.#slots.giveBack(pending.slot)
+    if (pending.slot === undefined) return
+    // A driver that takes over before the kernel has the answer asks again: until then the slot keeps the reply.
+    const { unique } = pending.how
+    const held = this.#held.get(unique)
+    if (held === undefined) this.#held.set(unique, [pending.slot])
+    else held.push(pending.slot)
   }
 
   /** A change that has gone out keeps waiting for its true result, unless its only provider says that nothing happened. */

@@ -1,4 +1,5 @@
 import { FsError } from '../../proto/errno.ts'
+import type { InterruptSignal } from './file-client.ts'
 import type { SlotFile, SlotRecord } from './slot-file.ts'
 
 /** A change's name at the servers, within its session. */
@@ -18,8 +19,7 @@ export interface CallName {
 
 /**
  * Gives out the session's slots. Two halves, used by driver processes in turn: what the last process had under way stays
- * answerable while this one works. Within a half a slot that was given back comes last again, and not all are given out
- * at once: an answered call can be asked again until its request is answered to the kernel, which is a moment later.
+ * answerable while this one works.
  */
 export class Slots {
   readonly #file: SlotFile
@@ -27,8 +27,6 @@ export class Slots {
   readonly #free: number[] = []
   readonly #before = new Map<string, SlotRecord & { readonly slot: number }>()
   readonly #waiting: { readonly name: CallName; readonly resolve: (slot: Slot) => void }[] = []
-  readonly #inFlightMax: number
-  #inFlight = 0
   #session: bigint
 
   /** `count`: slots of the session, as the servers have them. */
@@ -39,7 +37,6 @@ export class Slots {
     const half = count / 2
     const { generation } = file.head
     const first = (generation % 2) * half
-    this.#inFlightMax = (half * 3) / 4
     for (let slot = 0; slot < count; slot++) {
       const record = file.records[slot]
       if (record !== undefined) this.#before.set(nameOf(record), { ...record, slot })
@@ -60,11 +57,12 @@ export class Slots {
   }
 
   /** Waits, first come first served, while too many are given out. @throws FsError EINTR */
-  take(name: CallName, signal: AbortSignal | undefined): Slot | Promise<Slot> {
+  take(name: CallName, signal: InterruptSignal | undefined): Slot | Promise<Slot> {
     const before = this.#before.size === 0 ? undefined : this.#before.get(nameOf(name))
     if (before !== undefined) return this.#again(before)
     if (signal?.aborted) throw interrupted()
-    if (this.#inFlight < this.#inFlightMax && this.#waiting.length === 0) return this.#give(name)
+    const slot = this.#free.shift()
+    if (slot !== undefined) return this.#put(slot, name)
     return new Promise((resolve, reject) => {
       const waiting = { name, resolve }
       this.#waiting.push(waiting)
@@ -79,10 +77,9 @@ export class Slots {
 
   giveBack({ slot, again }: Slot): void {
     if (again) return // it is of the other half, or was kept out of ours
-    this.#free.push(slot)
-    this.#inFlight--
     const next = this.#waiting.shift()
-    if (next !== undefined) next.resolve(this.#give(next.name))
+    if (next === undefined) this.#free.push(slot)
+    else next.resolve(this.#put(slot, next.name))
   }
 
   /** Nobody gets a slot any more. */
@@ -94,13 +91,6 @@ export class Slots {
     const { slot, session, seq } = record
     this.#file.put(slot, { ...record, askedAgainBy: this.#file.head.generation })
     return { slot, seq, session, again: true }
-  }
-
-  #give(name: CallName): Slot {
-    const slot = this.#free.shift()
-    if (slot === undefined) throw new Error('no slot is free, though fewer are out than there are')
-    this.#inFlight++
-    return this.#put(slot, name)
   }
 
   #put(slot: number, { unique, step }: CallName): Slot {

@@ -126,9 +126,16 @@ const text = (_key: string, value: unknown): unknown => (typeof value === 'bigin
 
 let calls = 0n
 
-/** A call with a name of its own. */
-export const call = (
+/** A call with a name of its own, as the only one of its request. */
+export async function call(
   router: Router,
   operation: Parameters<Router['call']>[0],
   caller: Caller = root,
-): ReturnType<Router['call']> => router.call(operation, caller, { unique: ++calls, step: 0 })
+): ReturnType<Router['call']> {
+  const unique = ++calls
+  try {
+    return await router.call(operation, caller, { unique, step: 0 })
+  } finally {
+    router.answered(unique)
+  }
+}

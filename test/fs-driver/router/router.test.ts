@@ -15,6 +15,12 @@ const mkdir = (name: string): FileCall => ({
   $case: 'mkdir',
   value: { parent: 1n, name: Buffer.from(name), mode: 0o755, umask: 0 },
 })
+/** As a driver does it: calls, then answers its kernel. */
+async function request(files: Router, unique: bigint, operation: FileCall): Promise<void> {
+  await files.call(operation, caller, { unique, step: 0 })
+  files.answered(unique)
+}
+
 const getattr: FileCall = { $case: 'getattr', value: { ino: 1n } }
 
 function slotFile(t: Test): string {
@@ -126,22 +132,18 @@ void t.test('the next driver asks again under the same name, also when others we
   const file = slotFile(t)
   const first = router(t, cluster, { slotFile: file })
   await attached(first, 's1')
-  await Promise.all([1n, 2n, 3n].map((unique) => first.call(mkdir(`d${unique}`), caller, { unique, step: 0 })))
+  await Promise.all([1n, 2n, 3n].map((unique) => request(first, unique, mkdir(`d${unique}`))))
   await first.close()
   const second = router(t, cluster, { slotFile: file })
   await attached(second, 's1')
-  await Promise.all(
-    Array.from({ length: 100 }, (_, i) => second.call(mkdir(`e${i}`), caller, { unique: 100n + BigInt(i), step: 0 })),
-  )
+  await Promise.all(Array.from({ length: 100 }, (_, i) => request(second, 100n + BigInt(i), mkdir(`e${i}`))))
   t.equal(cluster.effects.length, 103)
   await second.call(mkdir('d2'), caller, { unique: 2n, step: 0 })
   t.equal(cluster.effects.length, 103, 'it was made before')
   await second.close()
   const third = router(t, cluster, { slotFile: file })
   await attached(third, 's1')
-  await Promise.all(
-    Array.from({ length: 100 }, (_, i) => third.call(mkdir(`f${i}`), caller, { unique: 300n + BigInt(i), step: 0 })),
-  )
+  await Promise.all(Array.from({ length: 100 }, (_, i) => request(third, 300n + BigInt(i), mkdir(`f${i}`))))
   await third.call(mkdir('d2'), caller, { unique: 2n, step: 0 })
   t.equal(cluster.effects.length, 203, 'nor by the third')
 })
@@ -152,11 +154,10 @@ void t.test('more changes than slots wait their turn; interrupted meanwhile they
   await attached(files, 's1')
   cluster.provider('s1').mode = 'deaf'
   const abort = new AbortController()
-  const calls = Array.from({ length: 200 }, (_, i) =>
-    errnoOf(
-      files.call(mkdir(`d${i}`), caller, { unique: BigInt(i), step: 0, ...(i === 199 && { signal: abort.signal }) }),
-    ),
-  )
+  const calls = Array.from({ length: 200 }, (_, i) => {
+    if (i < 199) return errnoOf(request(files, BigInt(i), mkdir(`d${i}`)))
+    return errnoOf(files.call(mkdir('d199'), caller, { unique: 199n, step: 0, signal: abort.signal }))
+  })
   abort.abort()
   t.equal(await calls[199], 'EINTR')
   cluster.kill('s1')
