@@ -32,7 +32,6 @@ export const testPackages = {
   diff: 'diffutils',
   mount: 'mount',
   'mkfs.ext4': 'e2fsprogs',
-  getfattr: 'attr',
   ps: 'procps',
   python3: 'python3',
 }
