@@ -45,7 +45,7 @@ export class GrpcTransport implements Transport {
   keepWarm(addresses: readonly string[]): void {
     this.#warm = new Set(addresses)
     for (const address of addresses) this.#client(address).waitForReady(Date.now() + warmMs, () => {})
-    for (const address of [...this.#clients.keys()]) this.#closeUnused(address)
+    for (const address of this.#clients.keys()) this.#closeUnused(address)
   }
 
   close(): void {

@@ -111,8 +111,18 @@ class SessionRouter implements Router {
       const change = routeOf(operation) === 'change'
       const onAbort = (): void => this.#onAbort(pending)
       const pending: Pending = {
-        ...{ id, operation, caller, how, change, resolve, reject, onAbort },
-        ...{ slot: undefined, taking: false, sent: 0, waitedMs: 0 },
+        id,
+        operation,
+        caller,
+        how,
+        change,
+        resolve,
+        reject,
+        onAbort,
+        slot: undefined,
+        taking: false,
+        sent: 0,
+        waitedMs: 0,
       }
       this.#pending.set(id, pending)
       how.signal?.addEventListener('abort', onAbort)
@@ -135,8 +145,7 @@ class SessionRouter implements Router {
     this.#connection?.close()
     this.#connection = undefined
     this.#slots.close()
-    for (const pending of [...this.#pending.values()])
-      this.#fail(pending, new FsError('EIO', 'this mount is being closed'))
+    for (const pending of this.#pending.values()) this.#fail(pending, new FsError('EIO', 'this mount is being closed'))
     this.#transport.close()
     this.#file.close()
   }
@@ -238,7 +247,7 @@ class SessionRouter implements Router {
   /** S29. */
   #wait(): void {
     const { unavailableMs = 60_000 } = this.#options
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.values()) {
       pending.waitedMs += tickMs
       if (pending.waitedMs > unavailableMs) this.#fail(pending, new FsError('EIO', 'no provider answers'))
     }
@@ -256,12 +265,11 @@ class SessionRouter implements Router {
   }
 
   #events(): ConnectionEvents {
-    const { isOpen } = this.#options
     return {
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onResponse: (response) => this.#onResponse(response),
       onLost: (reason, ended) => this.#onLost(reason, ended),
-      isOpen: (ino) => isOpen(ino),
+      isOpen: (ino) => this.#options.isOpen(ino),
     }
   }
 
@@ -270,7 +278,7 @@ class SessionRouter implements Router {
     if (connection === undefined) return
     this.#options.log?.('provider.attached', { provider, session: String(session) })
     if (session !== this.#slots.session) this.#slots.session = session
-    for (const pending of [...this.#pending.values()]) this.#proceed(pending)
+    for (const pending of this.#pending.values()) this.#proceed(pending)
     this.#keepSpareWarm(connection)
   }
 
@@ -288,7 +296,7 @@ class SessionRouter implements Router {
     this.#options.log?.('session.ended', { session: String(this.#slots.session) })
     this.#nonce = randomUUID()
     this.#slots.session = 0n
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.values()) {
       const { slot } = pending
       if (slot === undefined) continue
       if (pending.sent > 0 || slot.again) {

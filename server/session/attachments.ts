@@ -72,6 +72,6 @@ export class Attachments {
   }
 
   closeAll(reason: string): void {
-    for (const attachment of [...this.#heard.keys()]) attachment.close(reason)
+    for (const attachment of this.#heard.keys()) attachment.close(reason)
   }
 }

@@ -54,7 +54,7 @@ export class Forwards {
 
   /** Whoever is not primary any more will not answer, or not with what counts. */
   onPrimary(primary: NodeId | undefined): void {
-    for (const [ticket, waiting] of [...this.#waiting]) {
+    for (const [ticket, waiting] of this.#waiting) {
       if (waiting.to === primary) continue
       this.#waiting.delete(ticket)
       waiting.resolve({ kind: 'elsewhere' })

@@ -66,14 +66,9 @@ export class Leader implements Decider {
     if (!this.ready) return { kind: 'elsewhere' }
     if (handed.kind === 'open') return await this.#ports.sessions.open(handed.hello, from)
     const { change } = handed
-    switch (change.operation.$case) {
-      case 'fsync':
-        return await this.#flush(change)
-      case 'statfs':
-        return this.#statfs(change)
-      default:
-        return await this.#ports.executor.execute(change)
-    }
+    if (change.operation.$case === 'fsync') return await this.#flush(change)
+    if (change.operation.$case === 'statfs') return this.#statfs(change)
+    return await this.#ports.executor.execute(change)
   }
 
   async #begin(): Promise<boolean> {

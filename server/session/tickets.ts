@@ -21,6 +21,6 @@ export class Tickets<T> {
 
   /** Gives everybody who still waits the same answer. */
   settleAll(answer: T): void {
-    for (const ticket of [...this.#waiting.keys()]) this.settle(ticket, answer)
+    for (const ticket of this.#waiting.keys()) this.settle(ticket, answer)
   }
 }
