@@ -6,9 +6,10 @@ import { negotiate } from '../protocol/negotiate.ts'
 import type { ReplyBody } from '../protocol/reply.ts'
 import type { Malformed, Request, RequestOf } from '../protocol/request.ts'
 import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
-import type { FileClient } from '../router/file-client.ts'
+import type { FileClient, InterruptSignal } from '../router/file-client.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
+import { Interrupt } from './interrupt.ts'
 import type { Interruptions } from './interruptions.ts'
 import type { Calling } from './plan.ts'
 import { planOf } from './plan.ts'
@@ -28,6 +29,8 @@ export interface DriverParts {
   readonly state: DriverState
   readonly callers: Callers
   readonly interruptions: Interruptions
+  /** What is asked of the kernel at INIT, if it offers it. */
+  readonly wanted: bigint
   readonly log: Log
 }
 
@@ -48,7 +51,7 @@ const copyMaxBytes = 32 << 10
 
 interface InFlight {
   readonly request: Request
-  readonly abort: AbortController
+  readonly interrupt: Interrupt
   readonly bytes: number
 }
 
@@ -127,8 +130,8 @@ export class Driver {
   }
 
   #initialize(offer: InitOffer): ReplyBody {
-    const { log, state } = this.#parts
-    const answer = negotiate(offer)
+    const { log, state, wanted } = this.#parts
+    const answer = negotiate(offer, wanted)
     switch (answer.kind) {
       case 'agreed':
         log.info('kernel.negotiated', { minor: answer.negotiated.minor, flags: answer.negotiated.flags.toString(16) })
@@ -147,7 +150,7 @@ export class Driver {
     const found = this.#inFlight.get(target)
     if (found === undefined) return
     const { pid } = found.request.header
-    this.#parts.interruptions.add(target, { pid, abort: () => found.abort.abort() })
+    this.#parts.interruptions.add(target, { pid, abort: () => found.interrupt.abort() })
   }
 
   /** The end of this listing was in the last answer: that there is no more need not be asked. */
@@ -167,7 +170,7 @@ export class Driver {
     const { unique } = header
     const number = unique & ~resentBit
     const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? header.nodeid : undefined
-    const { signal } = this.#begin(request)
+    const signal = this.#begin(request)
     if (opening !== undefined) state.handles.use(opening)
     let body: ReplyBody
     try {
@@ -185,23 +188,23 @@ export class Driver {
   }
 
   /** O_SYNC: a write that reached no disk is no write. */
-  async #fsync({ header }: Request, signal: AbortSignal): Promise<void> {
+  async #fsync({ header }: Request, signal: InterruptSignal): Promise<void> {
     const { callers, client } = this.#parts
     const call = { $case: 'fsync', value: { ino: header.nodeid } } as const
     const how = { unique: header.unique & ~resentBit, step: 1, signal }
     await client.call(call, callers.of(header, { judged: false }), how)
   }
 
-  #begin(request: Request): AbortController {
-    const abort = new AbortController()
+  #begin(request: Request): InterruptSignal {
+    const interrupt = new Interrupt()
     const bytes = request.op === 'WRITE' ? request.args.data.length : request.op === 'READ' ? request.args.length : 0
-    this.#inFlight.set(request.header.unique, { request, abort, bytes })
+    this.#inFlight.set(request.header.unique, { request, interrupt, bytes })
     this.#inFlightBytes += bytes
     if (!this.#paused && !this.#hasRoom()) {
       this.#paused = true
       this.#parts.kernel.pause()
     }
-    return abort
+    return interrupt
   }
 
   #end(unique: bigint): void {

@@ -1,5 +1,6 @@
 import { Device } from '../kernel/device.ts'
 import type { Log } from '../log.ts'
+import { wantedCapabilities } from '../protocol/negotiate.ts'
 import type { FileClient } from '../router/file-client.ts'
 import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
@@ -16,6 +17,8 @@ export interface RunDriver {
   /** This driver takes over from one that died. */
   readonly resend: boolean
   readonly log: Log
+  /** Capabilities to ask of the kernel; see negotiate.ts. */
+  readonly wanted?: bigint
 }
 
 /**
@@ -23,7 +26,14 @@ export interface RunDriver {
  * the process must not call `process.exit`: Node would wait for threads that wait for the kernel. What nobody caught
  * ends the process at once, and another one takes over.
  */
-export async function runDriver({ fd, client, state, resend, log }: RunDriver): Promise<void> {
+export async function runDriver({
+  fd,
+  client,
+  state,
+  resend,
+  log,
+  wanted = wantedCapabilities,
+}: RunDriver): Promise<void> {
   dieOfBugs(log)
   const nowMs = () => performance.now()
   const device = new Device(fd, log)
@@ -33,6 +43,7 @@ export async function runDriver({ fd, client, state, resend, log }: RunDriver): 
     state,
     callers: new Callers(readProcessStatus, nowMs),
     interruptions: new Interruptions(readProcessStatus, nowMs),
+    wanted,
     log,
   })
   // Before anything is answered, and once: each RESEND brings all that is unanswered again.

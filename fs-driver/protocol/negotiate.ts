@@ -33,7 +33,7 @@ export const capabilities = {
 /**
  * What is asked for while the kernel may cache nothing. Not here, and why: WRITEBACK_CACHE (the kernel would ignore
  * other hosts' sizes and times), AUTO_INVAL_DATA (it beats EXPLICIT_INVAL_DATA), POSIX_LOCKS and FLOCK_LOCKS (the
- * kernel locks locally while the servers know no locks), CACHE_SYMLINKS (a cache).
+ * kernel locks locally while the servers know no locks), CACHE_SYMLINKS (a cache), and `listingCapabilities`.
  */
 export const wantedCapabilities: bigint =
   capabilities.ASYNC_READ |
@@ -41,8 +41,6 @@ export const wantedCapabilities: bigint =
   capabilities.BIG_WRITES |
   capabilities.DONT_MASK |
   capabilities.HAS_IOCTL_DIR |
-  capabilities.DO_READDIRPLUS |
-  capabilities.READDIRPLUS_AUTO |
   capabilities.ASYNC_DIO |
   capabilities.PARALLEL_DIROPS |
   capabilities.ABORT_ERROR |
@@ -55,6 +53,9 @@ export const wantedCapabilities: bigint =
   capabilities.HAS_EXPIRE_ONLY |
   capabilities.DIRECT_IO_ALLOW_MMAP |
   capabilities.HAS_RESEND
+
+/** For a kernel that may cache: names and attributes in one answer. One that may not throws all attributes away. */
+export const listingCapabilities: bigint = capabilities.DO_READDIRPLUS | capabilities.READDIRPLUS_AUTO
 
 export const protocolMajor = 7
 /** The greatest minor whose layouts this driver knows. */
@@ -92,7 +93,7 @@ export type InitAnswer =
   | { readonly kind: 'again' }
   | { readonly kind: 'refused'; readonly reason: string }
 
-export function negotiate(offer: InitOffer, wanted: bigint = wantedCapabilities): InitAnswer {
+export function negotiate(offer: InitOffer, wanted: bigint): InitAnswer {
   if (offer.major > protocolMajor) return { kind: 'again' }
   if (offer.major < protocolMajor || offer.minor < oldestMinor) {
     const spoken = `${offer.major}.${offer.minor}`

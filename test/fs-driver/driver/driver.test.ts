@@ -7,6 +7,7 @@ import { Driver } from '../../../fs-driver/driver/driver.ts'
 import { DriverState } from '../../../fs-driver/driver/driver-state.ts'
 import { Interruptions } from '../../../fs-driver/driver/interruptions.ts'
 import { frameOf } from '../../../fs-driver/protocol/frame.ts'
+import { wantedCapabilities } from '../../../fs-driver/protocol/negotiate.ts'
 import { opcodes } from '../../../fs-driver/protocol/opcode.ts'
 import type { ReplyBody } from '../../../fs-driver/protocol/reply.ts'
 import { resentBit } from '../../../fs-driver/protocol/request.ts'
@@ -55,6 +56,7 @@ function bench(t: Test, { dying = false } = {}) {
     state,
     callers: new Callers(status, () => 0),
     interruptions: new Interruptions(status, () => 0),
+    wanted: wantedCapabilities,
     log: { debug: () => {}, info: () => {}, error: (event) => void errors.push(event) },
   })
   const send = (bytes: Buffer<ArrayBuffer>) => driver.onMessage(frameOf(bytes), bytes.length)
