@@ -35,7 +35,7 @@ interface Volume {
 
 /**
  * The directory of one machine, in the `up` process and on its disk: any file server may be killed. Records and deaths
- * are written with sync before anybody hears of them (S25); adverts live as long as their connections.
+ * are written with sync, records before anybody hears of them (S25); adverts live as long as their connections.
  */
 export class EmbeddedDirectory implements Directory {
   readonly #level: Level<string, Uint8Array>
@@ -129,13 +129,16 @@ export class EmbeddedDirectory implements Directory {
 
   async attestDeath(node: NodeId, incarnation: Incarnation): Promise<void> {
     if (this.#deaths.has(node, incarnation)) return
-    await this.#deaths.add(this.#level, node, incarnation)
+    // Told before it is on the disk: it is a fact already, and every millisecond of it is a stall. Were it lost with this
+    // process, the supervisor would see it again.
+    const stored = this.#deaths.add(this.#level, node, incarnation)
     for (const volume of this.#volumes.values()) {
       for (const watcher of volume.watchers) watcher.death(node, incarnation)
       if (volume.adverts.get(node)?.incarnation !== incarnation) continue
       volume.adverts.delete(node)
       tellProviders(volume)
     }
+    await stored
   }
 
   async close(): Promise<void> {
