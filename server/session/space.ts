@@ -10,7 +10,8 @@ export const reserveBytes = 48 << 20
 /** What the volume may still take: the space of the smallest in-sync member, without the reserve. */
 export class VolumeSpace {
   readonly #replica: Pick<ReplicaPort, 'status'>
-  #space: Space = { freeBytes: 0, totalBytes: 0 }
+  /** Unknown while somebody else is primary: what was known in an earlier reign says nothing about the next. */
+  #space: Space | undefined
 
   constructor(replica: Pick<ReplicaPort, 'status'>) {
     this.#replica = replica
@@ -19,7 +20,10 @@ export class VolumeSpace {
   /** Only known, and only asked, at the primary. Called with each tick. */
   look(): void {
     const { members, role } = this.#replica.status()
-    if (role !== 'primary') return
+    if (role !== 'primary') {
+      this.#space = undefined
+      return
+    }
     let smallest: Space | undefined
     for (const { state, space } of members) {
       if (state !== 'in-sync' || space === undefined) continue
@@ -30,8 +34,9 @@ export class VolumeSpace {
   }
 
   get(): Space {
-    return this.#space
+    if (this.#space === undefined) this.look() // a new primary is asked before its first tick
+    return this.#space ?? { freeBytes: 0, totalBytes: 0 }
   }
 
-  readonly hasRoom = (): boolean => this.#space.freeBytes > 0
+  readonly hasRoom = (): boolean => this.get().freeBytes > 0
 }
