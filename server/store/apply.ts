@@ -42,8 +42,10 @@ function applyToBlob(
       return sums.wrote(effect.blob, effect.offset, effect.data, { before, sound })
     }
     case 'blob.truncate':
-      return sums.truncated(effect.blob, effect.size, blobs.truncate(effect.blob, effect.size))
+      blobs.truncate(effect.blob, effect.size)
+      return sums.truncated(effect.blob, effect.size)
     case 'blob.delete':
-      return sums.deleted(effect.blob, blobs.delete(effect.blob))
+      blobs.delete(effect.blob)
+      return sums.deleted(effect.blob)
   }
 }

@@ -98,7 +98,7 @@ function knownSums(sums: BlockSums, write: BlobWrite, size: number): BlockSum[] 
   const end = write.offset + write.data.length
   for (let block = Math.ceil(write.offset / blockBytes); block * blockBytes < end; block++) {
     if (Math.min((block + 1) * blockBytes, size) > end) break
-    const sum = sums.get(write.blob, block)
+    const sum = sums.get(write.blob, block, Math.min(blockBytes, size - block * blockBytes))
     if (sum !== undefined) known.push({ block, sum })
   }
   return known
@@ -108,8 +108,9 @@ function knownSums(sums: BlockSums, write: BlobWrite, size: number): BlockSum[] 
 export function damagedBlocks(sums: Pick<BlockSums, 'get'>, blob: bigint, bytes: Uint8Array, from: number): number[] {
   const damaged: number[] = []
   for (let at = 0; at < bytes.length; at += blockBytes) {
-    const sum = sums.get(blob, (from + at) / blockBytes)
-    if (sum !== undefined && crc32(bytes.subarray(at, at + blockBytes)) !== sum) damaged.push(from + at)
+    const block = bytes.subarray(at, at + blockBytes)
+    const sum = sums.get(blob, (from + at) / blockBytes, block.length)
+    if (sum !== undefined && crc32(block) !== sum) damaged.push(from + at)
   }
   return damaged
 }

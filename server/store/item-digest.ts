@@ -50,7 +50,7 @@ async function addRange(digest: Digest, state: State, item: Extract<WorkItem, { 
   const end = item.offset + item.length
   const sums = new Map<number, number | undefined>()
   for (let at = from; at < Math.min(end, size); at += blockBytes) {
-    sums.set(at / blockBytes, state.sums.get(blob, at / blockBytes)) // as they are now: a later entry changes them
+    sums.set(at / blockBytes, state.sums.get(blob, at / blockBytes, Math.min(blockBytes, size - at))) // as they are now: a later entry changes them
   }
   const bytes = await state.blobs.capture(blob, from, Math.ceil(end / blockBytes) * blockBytes - from)
   const known = { get: (_blob: bigint, block: number) => sums.get(block) }

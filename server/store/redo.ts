@@ -53,10 +53,9 @@ function within(journal: Journal, { from, to }: { from: Seq; to: Seq }, take: (r
 }
 
 /** The blob was changed so, and is in whatever state that and later changes left it: its sums there are unknown. */
-function forget({ blobs, sums }: State, effect: Extract<Effect | HeadEffect, { blob: bigint }>): void {
-  const end = blobs.size(effect.blob)
+function forget({ sums }: State, effect: Extract<Effect | HeadEffect, { blob: bigint }>): void {
   if (effect.kind === 'blob.write') {
     const length = 'length' in effect ? effect.length : effect.data.length
     sums.forget(effect.blob, effect.offset, length)
-  } else sums.truncated(effect.blob, effect.kind === 'blob.truncate' ? effect.size : 0, end)
+  } else sums.truncated(effect.blob, effect.kind === 'blob.truncate' ? effect.size : 0)
 }

@@ -63,7 +63,8 @@ function takeSums(state: State, write: Extract<Effect, { kind: 'blob.write' }>, 
   for (const { block, sum } of sums) {
     const from = block * blockBytes - write.offset
     if (from < 0 || from >= write.data.length) continue
-    if (crc32(write.data.subarray(from, from + blockBytes)) !== sum) throw new Error('a slice changed on its way')
-    state.sums.set(write.blob, block, sum)
+    const bytes = write.data.subarray(from, from + blockBytes)
+    if (crc32(bytes) !== sum) throw new Error('a slice changed on its way')
+    state.sums.set(write.blob, block, sum, bytes.length)
   }
 }

@@ -5,14 +5,19 @@ import type { Key } from '../../proto/ids.ts'
 export const blockBytes = 64 * 1024
 
 const groupBlocks = 256
-const groupBytes = blockBytes * groupBlocks
 const cachedGroupsMax = 4096
+const headBytes = 8
+const noPartial = 0xffff
 
 /** The sums of 256 blocks, 0 for unknown (a block whose sum is 0 is taken for unknown, too: one in 2^32). */
 interface Group {
   readonly blob: bigint
   readonly index: number
   readonly sums: Uint32Array
+  /** One sum may be of the first `length` bytes of its block only: it holds while the blob ends there. */
+  partial: { readonly at: number; readonly length: number } | undefined
+  /** In a blob's first group: no later group than this has sums. */
+  lastGroup: number
 }
 
 /** What is to be put into level, or deleted there. */
@@ -21,7 +26,7 @@ export type LocalChange = readonly [key: Key, value: Uint8Array | undefined]
 /**
  * Block checksums (S15). A sum is known only when it was made from bytes that came with an entry, never from bytes read
  * back; whatever leaves doubt makes it unknown. Kept in level, in groups, and written with the batch that holds the
- * entries' other effects.
+ * entries' other effects. Nothing here relies on how long a blob's file was when something was done again after a crash.
  */
 export class BlockSums {
   readonly #load: (key: Key) => Uint8Array | undefined
@@ -33,16 +38,27 @@ export class BlockSums {
     this.#load = load
   }
 
-  /** Undefined: unknown. */
-  get(blob: bigint, block: number): number | undefined {
-    return this.#group(blob, Math.floor(block / groupBlocks)).sums[block % groupBlocks] || undefined
+  /** Of a block that is `length` bytes long now. Undefined: unknown. */
+  get(blob: bigint, block: number, length: number): number | undefined {
+    const { sums, partial } = this.#group(blob, Math.floor(block / groupBlocks))
+    const at = block % groupBlocks
+    const known = partial?.at === at ? partial.length === length : length === blockBytes
+    return known ? sums[at] || undefined : undefined
   }
 
-  set(blob: bigint, block: number, sum: number): void {
+  /** 0: unknown from now on. */
+  set(blob: bigint, block: number, sum: number, length: number): void {
     const group = this.#group(blob, Math.floor(block / groupBlocks))
-    if (group.sums[block % groupBlocks] === sum) return
-    group.sums[block % groupBlocks] = sum
+    const at = block % groupBlocks
+    const { partial, sums } = group
+    const isPartial = sum !== 0 && length < blockBytes
+    if (sums[at] === sum && (partial?.at === at ? isPartial && partial.length === length : !isPartial)) return
+    if (isPartial && partial !== undefined && partial.at !== at) sums[partial.at] = 0 // the blob ends here now
+    if (isPartial) group.partial = { at, length }
+    else if (partial?.at === at) group.partial = undefined
+    sums[at] = sum
     this.#changed.add(group)
+    if (sum !== 0) this.#reachTo(blob, group.index)
   }
 
   /**
@@ -57,48 +73,46 @@ export class BlockSums {
   ): void {
     const end = offset + data.length
     const after = Math.max(how.before, end)
-    if (offset > how.before) this.#forgetCut(blob, how.before) // zeros follow what was its last block
     for (let block = Math.floor(offset / blockBytes); block * blockBytes < end; block++) {
-      const from = Math.max(offset, block * blockBytes)
-      const to = Math.min(end, (block + 1) * blockBytes)
-      const bytes = () => data.subarray(from - offset, to - offset)
-      const toItsEnd = to === Math.min(after, (block + 1) * blockBytes)
-      if (how.sound && toItsEnd && from === block * blockBytes) this.set(blob, block, crc32(bytes()))
-      else if (how.sound && toItsEnd && from === how.before) {
-        const old = this.get(blob, block)
-        this.set(blob, block, old === undefined ? 0 : crc32(bytes(), old))
-      } else this.set(blob, block, 0)
+      const start = block * blockBytes
+      const from = Math.max(offset, start)
+      const to = Math.min(end, start + blockBytes)
+      const toItsEnd = to === Math.min(after, start + blockBytes)
+      const sum =
+        how.sound && toItsEnd
+          ? this.#sumOf(blob, start, data.subarray(from - offset, to - offset), from, how.before)
+          : 0
+      this.set(blob, block, sum, to - start)
     }
   }
 
   /** Nothing is known of these bytes any more. */
   forget(blob: bigint, offset: number, length: number): void {
     for (let block = Math.floor(offset / blockBytes); block * blockBytes < offset + length; block++) {
-      this.set(blob, block, 0)
+      this.set(blob, block, 0, blockBytes)
     }
   }
 
-  truncated(blob: bigint, size: number, before: number): void {
-    this.#forgetCut(blob, Math.min(size, before))
-    if (size >= before) return
-    const kept = Math.ceil(size / blockBytes)
-    for (let index = Math.floor(kept / groupBlocks); index * groupBytes < before; index++) {
-      if (!this.#isKnown(blob, index)) continue // a sparse blob of terabytes has next to none
+  truncated(blob: bigint, size: number): void {
+    const { lastGroup } = this.#group(blob, 0)
+    const kept = Math.floor(size / blockBytes)
+    for (let index = Math.floor(kept / groupBlocks); index <= lastGroup; index++) {
       const group = this.#group(blob, index)
       const from = Math.max(0, kept - index * groupBlocks)
       if (group.sums.every((sum, at) => at < from || sum === 0)) continue
       group.sums.fill(0, from)
+      if (group.partial !== undefined && group.partial.at >= from) group.partial = undefined
       this.#changed.add(group)
     }
   }
 
-  deleted(blob: bigint, before: number): void {
-    this.truncated(blob, 0, before)
+  deleted(blob: bigint): void {
+    this.truncated(blob, 0)
   }
 
   /** What has changed since the last call; from now on it counts as written. */
   takeChanges(): LocalChange[] {
-    const changes = [...this.#changed].map(({ blob, index, sums }) => [groupKey(blob, index), encoded(sums)] as const)
+    const changes = [...this.#changed].map((group) => [groupKey(group.blob, group.index), encoded(group)] as const)
     this.#changed.clear()
     return changes
   }
@@ -116,13 +130,18 @@ export class BlockSums {
     }
   }
 
-  /** The block that a blob ends in changes in a way that is not followed. */
-  #forgetCut(blob: bigint, size: number): void {
-    if (size % blockBytes !== 0) this.set(blob, Math.floor(size / blockBytes), 0)
+  /** Of bytes that go to the end of the block at `start`: all of it, or what was appended to what is known. */
+  #sumOf(blob: bigint, start: number, bytes: Uint8Array, from: number, before: number): number {
+    if (from === start) return crc32(bytes)
+    const old = from === before ? this.get(blob, start / blockBytes, from - start) : undefined
+    return old === undefined ? 0 : crc32(bytes, old)
   }
 
-  #isKnown(blob: bigint, index: number): boolean {
-    return this.#groups.get(blob)?.has(index) === true || this.#load(groupKey(blob, index)) !== undefined
+  #reachTo(blob: bigint, index: number): void {
+    const first = index === 0 ? undefined : this.#group(blob, 0)
+    if (first === undefined || first.lastGroup >= index) return
+    first.lastGroup = index
+    this.#changed.add(first)
   }
 
   #group(blob: bigint, index: number): Group {
@@ -133,7 +152,7 @@ export class BlockSums {
     }
     let group = groups.get(index)
     if (group === undefined) {
-      group = { blob, index, sums: decoded(this.#load(groupKey(blob, index))) }
+      group = decoded(blob, index, this.#load(groupKey(blob, index)))
       groups.set(index, group)
       this.#count++
     }
@@ -151,19 +170,26 @@ function groupKey(blob: bigint, index: number): Key {
   return (sumsPrefix + bytes.toString('latin1')) as Key
 }
 
-function encoded(sums: Uint32Array): Uint8Array | undefined {
+/** u16 partial block (0xffff: none)  u16 its length  u32 last group  u32 sums. Undefined when it says nothing. */
+function encoded({ sums, partial, lastGroup }: Group): Uint8Array | undefined {
   const count = sums.findLastIndex((sum) => sum !== 0) + 1
-  if (count === 0) return undefined
-  const bytes = Buffer.allocUnsafe(count * 4)
-  for (let index = 0; index < count; index++) bytes.writeUInt32BE(sums[index] ?? 0, index * 4)
+  if (count === 0 && lastGroup === 0) return undefined
+  const bytes = Buffer.allocUnsafe(headBytes + count * 4)
+  bytes.writeUInt16BE(partial?.at ?? noPartial, 0)
+  bytes.writeUInt16BE(partial?.length ?? 0, 2)
+  bytes.writeUInt32BE(lastGroup, 4)
+  for (let at = 0; at < count; at++) bytes.writeUInt32BE(sums[at] ?? 0, headBytes + at * 4)
   return bytes
 }
 
-function decoded(bytes: Uint8Array | undefined): Uint32Array {
+function decoded(blob: bigint, index: number, bytes: Uint8Array | undefined): Group {
   const sums = new Uint32Array(groupBlocks)
-  if (bytes === undefined) return sums
+  const group: Group = { blob, index, sums, partial: undefined, lastGroup: 0 }
+  if (bytes === undefined || bytes.length < headBytes) return group
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const count = Math.min(groupBlocks, Math.floor(bytes.length / 4))
-  for (let index = 0; index < count; index++) sums[index] = view.getUint32(index * 4)
-  return sums
+  const count = Math.min(groupBlocks, Math.floor((bytes.length - headBytes) / 4))
+  for (let at = 0; at < count; at++) sums[at] = view.getUint32(headBytes + at * 4)
+  if (view.getUint16(0) !== noPartial) group.partial = { at: view.getUint16(0), length: view.getUint16(2) }
+  group.lastGroup = view.getUint32(4)
+  return group
 }

@@ -1,4 +1,5 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { cpSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -27,10 +28,10 @@ export async function openStore(t: Test, dir: string, options: Partial<StoreOpti
   return store
 }
 
-/** What kill -9 leaves: the files as the system has them at this moment. */
+/** What kill -9 leaves: the files as the system has them at this moment (only level's own thread goes on meanwhile). */
 export async function copyOf(t: Test, dir: string): Promise<string> {
   const copy = join(await newDir(t), 'store')
-  await cp(dir, copy, { recursive: true })
+  cpSync(dir, copy, { recursive: true })
   return copy
 }
 
