@@ -1,0 +1,100 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Level } from 'level'
+import t, { type Test } from 'tap'
+import type { ItemDigest } from '../../../replication/ports.ts'
+import { everything, type WorkItem } from '../../../replication/work.ts'
+import { BlobFiles } from '../../../server/store/blob-files.ts'
+import { frame, seal } from '../../../server/store/seal.ts'
+import { VolumeStore } from '../../../server/store/volume-store.ts'
+import { bytes, epoch, key, put, seq, write } from './history.ts'
+import { resyncAll, Writer } from './storage-suite.ts'
+import { newDir, openStore, quiet, suited } from './volume-fixture.ts'
+
+const digest = (store: VolumeStore, item: WorkItem, detail = false): Promise<ItemDigest> =>
+  new Promise((done) => store.digest(item, { detail }, done))
+
+const slice = (
+  store: VolumeStore,
+  item: WorkItem,
+): Promise<{ readonly damaged: boolean; readonly movedBytes: number }> =>
+  new Promise((done) => store.readSlice({ item, digests: new Uint8Array(0) }, done))
+
+async function filled(t: Test): Promise<{ dir: string; store: VolumeStore; writer: Writer }> {
+  const dir = join(await newDir(t), 'store')
+  const store = await openStore(t, dir)
+  const writer = new Writer(suited(t, dir, store))
+  for (let index = 0; index < 20; index++) writer.do([put(`n${index}`, `value ${index}`)])
+  writer.do([write(5n, 0, Buffer.alloc(300_000, 5)), write(1n << 45n, 0, bytes('far'))])
+  for (let at = 0; at < 100_000; at += 10_000) writer.do([write(6n, at, Buffer.alloc(10_000, at))])
+  return { dir, store, writer }
+}
+
+function flip(dir: string, blob: bigint, at: number): void {
+  const path = new BlobFiles(join(dir, 'blobs', 'files')).pathOf(blob)
+  const contents = readFileSync(path)
+  contents[at] = (contents[at] ?? 0) ^ 1
+  writeFileSync(path, contents)
+}
+
+const range = (blob: bigint, length: number): WorkItem => ({ kind: 'range', blob, offset: 0, length })
+
+void t.test('a flipped byte in a blob is found, named, and not passed on', async (t) => {
+  const { dir, store } = await filled(t)
+  for (const [blob, size] of [
+    [5n, 300_000],
+    [6n, 100_000],
+    [1n << 45n, 3],
+  ] as const) {
+    t.match(await digest(store, range(blob, size)), { damaged: [] })
+    flip(dir, blob, size - 1)
+    const block = Math.floor((size - 1) / 65536) * 65536
+    t.same((await digest(store, range(blob, size))).damaged, [`${blob}:${block}`])
+    t.match(await slice(store, range(blob, size)), { damaged: true, movedBytes: 0 })
+  }
+  t.match(await slice(store, { kind: 'range', blob: 5n, offset: 0, length: 1000 }), { damaged: false }, 'another block')
+})
+
+void t.test('sums are known after a restart, and mended by a slice', async (t) => {
+  const { dir, store, writer } = await filled(t)
+  await store.close()
+  flip(dir, 5n, 70_000)
+  const again = await openStore(t, dir)
+  t.same((await digest(again, range(5n, 300_000))).damaged, ['5:65536'])
+  const good = await filled(t)
+  again.beginResync(writer.last, [{ epoch: epoch(1), first: seq(1) }], [range(5n, 300_000)])
+  const moved = await resyncAll(suited(t, good.dir, good.store), suited(t, dir, again), () => writer.last)
+  t.equal(moved, 4096, 'no more than the piece with the byte')
+  const whole = await digest(again, range(5n, 300_000), true)
+  t.same(whole.damaged, [])
+  t.same(whole.digest, (await digest(good.store, range(5n, 300_000))).digest)
+  t.ok(whole.detail.some(([part]) => part === '5:65536'))
+})
+
+void t.test('a key that is gone from level, and a value that is spoilt, are seen in the digest', async (t) => {
+  const one = await filled(t)
+  const other = await filled(t)
+  const item = everything[0] as WorkItem
+  t.same((await digest(one.store, item)).digest, (await digest(other.store, item)).digest)
+  await one.store.close()
+  const level = new Level<Buffer, Uint8Array>(join(one.dir, 'state'), { keyEncoding: 'buffer', valueEncoding: 'view' })
+  await level.del(Buffer.from(key('n3'), 'latin1'))
+  const value = seal(frame(3, 1, 10))
+  value[4] = (value[4] ?? 0) ^ 8
+  await level.put(Buffer.from(key('n4'), 'latin1'), value)
+  await level.close()
+  const { valueIsSound: _, ...checking } = quiet
+  const again = await VolumeStore.open(one.dir, checking)
+  t.teardown(() => again.close())
+  const [broken, whole] = [await digest(again, item, true), await digest(other.store, item, true)]
+  t.notSame(broken.digest, whole.digest)
+  const differing = whole.detail.filter(
+    ([part, of]) => !broken.detail.some(([name, found]) => name === part && found === of),
+  )
+  t.same(
+    differing.map(([part]) => part),
+    [key('n3'), key('n4')],
+  )
+  t.ok(broken.damaged.includes(key('n4')))
+  t.match(await slice(again, { kind: 'keys', keys: [key('n4')] }), { damaged: true })
+})
