@@ -1,6 +1,7 @@
-import { readdirSync, realpathSync, statSync } from 'node:fs'
+import { readdirSync, realpathSync, statSync, writeSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { encodeNotification } from '../protocol/notification.ts'
 import { mountAt, readMountTable } from './mount-table.ts'
 import { runProgram } from './program.ts'
 
@@ -88,7 +89,23 @@ export async function unmountLazily(dir: string): Promise<void> {
   if (code !== 0 && mountAt(dir)?.type === fileSystemType) throw new Error(`${dir} cannot be unmounted: ${said}`)
 }
 
-/** Ends a connection for good: whatever waits for it, or uses it later, gets ENOTCONN or ECONNABORTED. */
+/**
+ * Does the file system behind descriptor `fd` of /dev/fuse still exist, mounted or only in use? Its root is told to
+ * forget its attributes, which never waits and, with no file system, finds no root.
+ */
+export function isConnected(fd: number): boolean {
+  try {
+    writeSync(fd, encodeNotification({ kind: 'INVAL_INODE', ino: 1n, offset: -1n, length: 0n }))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Ends a connection for good: whatever waits for it, or uses it later, gets ENOTCONN or ECONNABORTED. The number is the
+ * kernel's to give to another mount as soon as this one is gone: be sure that it is not (`isConnected`).
+ */
 export async function abortConnection(connection: number): Promise<void> {
   if (!readMountTable().some((entry) => entry.type === 'fusectl' && entry.path === fusectlPath)) {
     await runProgram('mount', ['-i', '-t', 'fusectl', 'fusectl', fusectlPath], { limitMs: mountLimitMs })

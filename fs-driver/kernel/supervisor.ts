@@ -5,6 +5,7 @@ import { closeDevice, openDevice } from './device.ts'
 import {
   abortConnection,
   canonicalMountPoint,
+  isConnected,
   mountDevice,
   prepareMountPoint,
   unmount,
@@ -94,6 +95,8 @@ class Supervisor implements Mounted {
   #child: ChildProcess
   #deaths: number[] = []
   #ending = false
+  /** The mount is gone, and the descriptor closed: its number may be another file's. */
+  #over = false
   #end: (how: MountEnd) => void = () => {}
 
   constructor(options: MountOptions, fd: number, connection: number) {
@@ -112,11 +115,10 @@ class Supervisor implements Mounted {
   }
 
   async unmount({ lingerMs: limitMs = lingerMs }: { lingerMs?: number } = {}): Promise<void> {
+    if (this.#over) return
     this.#ending = true
-    if (!(await unmount(this.dir))) {
-      await unmountLazily(this.dir)
-      if (!(await this.#endsWithin(limitMs))) await this.#abort()
-    }
+    if (this.#isMounted() && !(await unmount(this.dir))) await this.#clear()
+    if (!this.#over && isConnected(this.#fd) && !(await this.#endsWithin(limitMs))) await this.#abort()
     if (!(await this.#endsWithin(exitLimitMs))) {
       await this.#abort()
       this.#child.kill('SIGKILL')
@@ -181,7 +183,7 @@ class Supervisor implements Mounted {
 
   /** A connection that has ended by abort leaves a dead mount in the tree. */
   async #clear(): Promise<void> {
-    if (mountAt(this.dir)?.device !== `0:${this.#connection}`) return
+    if (!this.#isMounted()) return
     await unmountLazily(this.dir).catch((error: Error) => {
       this.#options.log.error('mount.not-unmounted', { dir: this.dir, reason: error.message })
     })
@@ -189,15 +191,21 @@ class Supervisor implements Mounted {
 
   /** Closes the connection: with no driver left, whoever waits for it gets ENOTCONN. */
   #finish(how: MountEnd): void {
+    this.#over = true
     closeDevice(this.#fd)
     this.#end(how)
   }
 
   async #abort(): Promise<void> {
+    if (this.#over || !isConnected(this.#fd)) return
     this.#options.log.info('mount.aborted', { dir: this.dir, connection: this.#connection })
     await abortConnection(this.#connection).catch((error: Error) => {
       this.#options.log.error('mount.not-aborted', { dir: this.dir, reason: error.message })
     })
+  }
+
+  #isMounted(): boolean {
+    return mountAt(this.dir)?.device === `0:${this.#connection}`
   }
 
   #endsWithin(limitMs: number): Promise<boolean> {
