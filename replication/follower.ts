@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Epoch, Incarnation, NodeId, Seq } from '../proto/ids.ts'
 import { type Core, send } from './core.ts'
 import { giverWaits } from './lease.ts'
-import type { Attached, Envelope, Heartbeat, Message, StreamContent, StreamMessage } from './message.ts'
+import type { Attached, Envelope, Heartbeat, Message, StreamContent, StreamMessage, Wholeness } from './message.ts'
 import type { Ms } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
 import { ResyncTarget, type Trouble } from './resync-target.ts'
@@ -60,8 +60,10 @@ export class Follower {
   get leader(): NodeId | undefined {
     return this.#leader?.node
   }
-  get amnesia(): boolean {
-    return this.#amnesia
+  /** What may be said of this member's journal and state. */
+  get has(): Wholeness {
+    if (this.#core.ports.storage.resync() !== undefined) return 'parts'
+    return this.#amnesia ? 'a beginning' : 'everything'
   }
   get attached(): boolean {
     return this.#attached
@@ -74,7 +76,7 @@ export class Follower {
 
   /** Nothing it lacks: its journal has every committed entry, its state all that it applied. */
   isWhole(): boolean {
-    return !this.#amnesia && !this.#broken && this.#core.ports.storage.resync() === undefined
+    return this.has === 'everything' && !this.#broken
   }
 
   /** Nobody can be told anything by that primary any more: its process ended, or its time with us is over (R13). */

@@ -138,6 +138,11 @@ export class InSyncSet {
     if (versioned === undefined || this.#core.swapper.pending !== undefined) return
     for (const member of this.#members.values()) {
       if (this.#inSync.includes(member.node) || member.incarnation === undefined || !this.#isReady(member)) continue
+      if (!this.isOnDisk(member)) {
+        // Others have flushed since it caught up: so must it, though nobody may ever ask for a flush again.
+        if (member.flushing === 'no') member.askFlush(0)
+        continue
+      }
       this.#core.swapper.start(versioned, grown(versioned.record, member.node, member.incarnation))
       return
     }
@@ -149,8 +154,10 @@ export class InSyncSet {
   }
 
   #isReady(member: Member): boolean {
-    if (member.mode === 'absent' || !member.caughtUp || this.#mustLeave(member.node)) return false
-    return member.acked >= Math.max(this.#core.journal.committed, this.#mark) && this.isOnDisk(member)
+    if (member.mode === 'absent' || !member.caughtUp) return false
+    // Not in the set, it is not told to leave: what keeps it out now may be over soon.
+    if (member.leaving !== undefined || this.#reasonToLeave(member) !== undefined) return false
+    return member.acked >= Math.max(this.#core.journal.committed, this.#mark)
   }
 
   #lingers(node: NodeId): boolean {
@@ -164,15 +171,20 @@ export class InSyncSet {
 
   #mustLeave(node: NodeId): boolean {
     const member = this.#members.get(node)
-    if (member === undefined || member.leaving !== undefined) return true
+    if (member === undefined) return true
+    member.leaving ??= this.#reasonToLeave(member)
+    return member.leaving !== undefined
+  }
+
+  #reasonToLeave(member: Member): string | undefined {
     const { clock } = this.#core.ports
     const { silence, progress } = this.#core.timing
-    if (this.#core.deaths.has(node, member.incarnation ?? this.#record()?.incarnations[node]))
-      member.leaving = 'its process ended'
-    else if (member.mode === 'resyncing' && this.#inSync.includes(node)) member.leaving = 'it fetches what it missed'
-    else if (clock.now() - member.lastHeard > silence) member.leaving = 'it is silent'
-    else if (this.#stalled(member) && clock.now() - member.ackedAt > progress) member.leaving = 'it does not get on'
-    return member.leaving !== undefined
+    const { node } = member
+    if (this.#core.deaths.has(node, member.incarnation ?? this.#record()?.incarnations[node])) return 'its process ended'
+    if (member.mode === 'resyncing' && this.#inSync.includes(node)) return 'it fetches what it missed'
+    if (clock.now() - member.lastHeard > silence) return 'it is silent'
+    if (this.#stalled(member) && clock.now() - member.ackedAt > progress) return 'it does not get on'
+    return undefined
   }
 
   #stalled(member: Member): boolean {

@@ -167,11 +167,14 @@ export interface Verified {
   readonly digest: ItemDigest
 }
 
+/** Everything that was ever in its journal; perhaps not the end of it (R12); or a state that is being brought over. */
+export type Wholeness = 'everything' | 'a beginning' | 'parts'
+
 /** Between members, while none leads and some have lost the end of their journals: who has the longest (R12). */
 export interface Recovering {
   readonly kind: 'recovering'
   readonly last: Mark
-  readonly amnesia: boolean
+  readonly has: Wholeness
   /** Processes the sender has heard since it started: an answer that does not name the asker is an old one (VR's nonce). */
   readonly heard: readonly Incarnation[]
 }

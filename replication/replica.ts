@@ -54,7 +54,7 @@ export class Replica {
 
   onMessage(from: NodeId, message: Message): void {
     if (this.#core.deaths.has(from, message.incarnation)) return
-    if (message.kind === 'recovering') return this.#recovery.onMessage(from, message, this.#follower.amnesia)
+    if (message.kind === 'recovering') return this.#recovery.onMessage(from, message, this.#follower.has)
     if (message.kind === 'refused') return this.#onRefused(message.epoch)
     if (message.epoch > this.#core.journal.epoch) this.#readRecord()
     if (this.#primary === undefined) return this.#follower.onMessage(from, message)
@@ -208,8 +208,8 @@ export class Replica {
     if (record.epoch < this.#core.journal.epoch) this.#readRecord() // what we know is not the newest
     if (this.#follower.isWhole()) {
       if (this.#isOurTurn(record)) this.#takeOver(versioned)
-    } else if (this.#follower.amnesia) {
-      this.#recovery.ask(record, true)
+    } else if (this.#follower.has === 'a beginning') {
+      this.#recovery.ask(record, 'a beginning')
       if (this.#recovery.won(record)) this.#takeOver(versioned, 'as the longest journal')
     }
   }

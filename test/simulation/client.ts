@@ -38,6 +38,8 @@ export interface ClientProfile {
   /** Chance that a client ends its session after an operation, and begins another. */
   readonly renewShare: number
   readonly thinkMs: number
+  /** Chance that a client tells nobody what it has seen (R20): as if each of its reads came from another program. */
+  readonly forgetful: number
 }
 
 interface Session {
@@ -56,6 +58,7 @@ export class Client {
   #provider: NodeId
   #session: Session | undefined
   #opening = false
+  readonly #isForgetful: boolean
   /** R20. */
   #seen = 0 as Seq
   #seenLosses = 0
@@ -68,6 +71,7 @@ export class Client {
     this.#random = random
     this.#profile = profile
     this.#provider = random.pick(world.nodes)
+    this.#isForgetful = random.chance(profile.forgetful)
     this.#open()
   }
 
@@ -170,7 +174,7 @@ export class Client {
   }
 
   #position(): Seq {
-    if (this.#seenLosses !== this.#world.losses()) this.#seen = 0 as Seq
+    if (this.#isForgetful || this.#seenLosses !== this.#world.losses()) this.#seen = 0 as Seq
     this.#seenLosses = this.#world.losses()
     return this.#seen
   }

@@ -203,7 +203,7 @@ export class Faults {
   /** One bit of one value, on one disk only, while all others of the set are whole. */
   #flip(host: Host): void {
     const { hosts, trace, directory } = this.#victim
-    if (hosts.some((other) => other.disk.os.state.damaged.size > 0) || hosts.length < 2) return
+    if (hosts.some((other) => other.disk.os.state.damaged.size > 0) || hosts.length < 3) return
     if (directory.current.record.inSync.length < hosts.length) return
     const part = flipIn(host.disk, this.#random)
     if (part !== undefined) trace.add(() => `FAULT: a bit of ${part} is flipped on ${host.node}`)
@@ -211,6 +211,9 @@ export class Faults {
 
   /** What an operator may ask of the primary at any time. */
   #order(kind: 'handOver' | 'resyncFully', to: Host): void {
+    // Where bits are flipped, a second copy stays whole.
+    const { inSync } = this.#victim.directory.current.record
+    if (this.#mix.faults.flip !== undefined && inSync.length < this.#victim.hosts.length) return
     const primary = this.#victim.hosts.find((host) => host.process?.isStopped === false && host.process.replica.mayChange())
     this.#victim.trace.add(() => `ORDER: ${primary?.node} ${kind} ${to.node}`)
     primary?.process?.step(() => primary.process?.replica[kind](to.node))

@@ -66,7 +66,7 @@ export const mixes = {
     directory: 'good',
     attested: 0.8,
   },
-  rot: { faults: { flip: 1500, pause: 3000, handOver: 4000 }, network: 'good', directory: 'good', attested: 1 },
+  rot: { faults: { flip: 1500, pause: 3000, handOver: 4000, resyncFully: 2500 }, network: 'good', directory: 'good', attested: 1 },
   everything: {
     faults: {
       kill: 8000,
@@ -145,14 +145,15 @@ export function profileOf(mix: Mix, random: Prng): Profile {
       foldMax: random.pick([0, 4, 1000]),
       keepPayloads: random.pick([0, 10, 1000]),
       flushMs: random.pick([1, 5, 25]),
-      readMs: random.pick([0.2, 1, 8]),
+      readMs: random.pick([0.2, 1, 8, 30]),
     },
     client: {
       slots: 1 + random.below(3),
       readShare: random.pick([0.2, 0.45, 0.6]),
       flushShare: 0.05,
       renewShare: random.pick([0, 0.01, 0.05]),
-      thinkMs: random.pick([20, 60, 150]),
+      thinkMs: random.pick([5, 20, 60, 150]),
+      forgetful: 0.5,
     },
   }
 }

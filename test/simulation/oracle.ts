@@ -88,7 +88,9 @@ export class Oracle {
   }
 
   #noteLoss(record: VolumeRecord): void {
-    const whole = [...record.inSync, ...record.eligible].some((node) => !this.#torn.has(node))
+    const whole = [...this.#members([...record.inSync, ...record.eligible])].some(([node, disk]) => {
+      return !this.#torn.has(node) && disk.os.mark === undefined
+    })
     if (!whole) this.#lostIn = record.epoch
   }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { type MixName, mixNames } from './mixes.ts'
+import { regressions } from './regressions.ts'
 import { runSeeds, type SeedResult } from './seeds.ts'
 import { replayCommand, Simulation } from './simulation.ts'
 
@@ -47,6 +48,12 @@ void t.test('whatever happens to its members, a volume keeps its promises', asyn
   }
   for (const event of eventsWanted) t.ok(events.has(event), `it happened: ${event}`)
   t.ok(losses > 0, `all hosts lost power, and something with it, ${losses} times`)
+})
+
+void t.test('what once went wrong goes right', async (t) => {
+  for (const { story, ...options } of regressions) {
+    t.equal(new Simulation(options).run().violation, undefined, `${story}: ${replayCommand(options)}`)
+  }
 })
 
 void t.test('one seed, run twice, is the same run', async (t) => {

@@ -162,6 +162,7 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
     }
     if (!this.#runUntil(healedAt + healMs, look)) throw this.#notWell(clients)
     const took = this.timeline.now - healedAt
+    this.verifier.forget()
     if (!this.#runUntil(this.timeline.now + healMs, () => this.#isVerified())) throw this.#notWell(clients)
     checkMembersEqual(this.hosts, this.oracle)
     checkAcknowledged(this.history, this.oracle)
@@ -184,10 +185,9 @@ export class Simulation implements ProcessWorld, ClientWorld, Victim {
 
   #isVerified(): boolean {
     // A round is worth something only if all members took part from its beginning to its end.
-    if (!this.isInSync()) this.verifier.forget()
-    else if (this.verifier.isClean) return true
-    this.verifier.round()
-    return false
+    if (this.isInSync()) this.verifier.round()
+    else this.verifier.forget()
+    return this.verifier.isClean
   }
 
   /** Everybody is in the set, serves, and has everything. */

@@ -1,0 +1,276 @@
+import type { MixName } from './mixes.ts'
+
+/** A fault, put into a copy of the program on purpose, and what must notice it. */
+export interface Mutation {
+  readonly name: string
+  /** What of the protocol notes or the decisions is broken. */
+  readonly rule: string
+  readonly edits: readonly Edit[]
+  /** The weather in which it is looked for, with how many seeds at most. */
+  readonly faults: MixName
+  readonly within: number
+  /** The checkers that may see it first. */
+  readonly noticedBy: readonly string[]
+}
+
+interface Edit {
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+const core = (file: string, find: string, replace: string): Edit => ({ file: `replication/${file}`, find, replace })
+const model = (file: string, find: string, replace: string): Edit => ({ file: `test/simulation/${file}`, find, replace })
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'acknowledge before all in-sync members have it',
+    rule: 'R4',
+    edits: [core('in-sync-set.ts', 'for (const member of this.required()) least', 'for (const member of [...this.required()].slice(1)) least')],
+    faults: 'calm',
+    within: 20,
+    noticedBy: ['nesting'],
+  },
+  {
+    name: 'reuse a sequence after takeover: forget what was not known to be committed',
+    rule: 'R1, R6',
+    edits: [core('primary.ts', '    this.#writeMark()\n  }\n\n  get since', '    core.journal.cut(core.journal.committed)\n    this.#writeMark()\n  }\n\n  get since')],
+    faults: 'crashes',
+    within: 60,
+    noticedBy: ['lost', 'acknowledged', 'nesting', 'invariants'],
+  },
+  {
+    name: 'serve a dirty read',
+    rule: 'R18',
+    edits: [model('server.ts', "=== 'primary' || !this.#isDirty(op)", "=== 'primary' || true")],
+    faults: 'calm',
+    within: 40,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'drop the reply cache: execute a repeated request again',
+    rule: 'R29, R30',
+    edits: [
+      model('server.ts', 'if (request.seq === last.seq) return this.#repeat(key as Key, last.result, reply)', ''),
+      model('server.ts', 'if (request.seq !== last.seq + 1) return', 'if (request.seq > last.seq + 1) return'),
+    ],
+    faults: 'crashes',
+    within: 20,
+    noticedBy: ['exactly once'],
+  },
+  {
+    name: 'forget replies at takeover: they are only in the memory of the primary',
+    rule: 'R30',
+    edits: [
+      model('server.ts', 'this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)', 'this.#memory.set(key, encodeReply(request.seq, result))\n    this.#propose(effects, result, reply)'),
+      model('server.ts', 'decodeReply(this.#pendingText(key) || encodeReply(0, \'\'))', "decodeReply(this.#memory.get(key) || encodeReply(request.seq - 1, ''))"),
+      model('server.ts', 'readonly #forwarded = new Map<number, Waiting>()', 'readonly #forwarded = new Map<number, Waiting>()\n  readonly #memory = new Map<string, string>()'),
+    ],
+    faults: 'crashes',
+    within: 40,
+    noticedBy: ['acknowledged', 'exactly once', 'linearizability'],
+  },
+  {
+    name: 'an ended session is taken for a new one',
+    rule: 'R31',
+    edits: [model('server.ts', "if (!pending.keys.has(sessionKey(request.session) as Key)) return reply({ kind: 'refused', why: 'ended' })", '')],
+    faults: 'lossy',
+    within: 150,
+    noticedBy: ['exactly once', 'members equal', 'linearizability'],
+  },
+  {
+    name: 'trust the tail of a returning member',
+    rule: 'R6, R34',
+    edits: [
+      core('history.ts', 'return Math.min(endOf(a, start.epoch), endOf(b, start.epoch)) as Seq', 'return Math.min(a.last.seq, b.last.seq) as Seq'),
+      core('attachments.ts', 'return theirs === undefined ||', 'return true || theirs === undefined ||'),
+      core('journal.ts', 'return entry.chain === nextChain(', 'return true || entry.chain === nextChain('),
+    ],
+    faults: 'crashes',
+    within: 60,
+    noticedBy: ['nesting', 'members equal', 'log'],
+  },
+  {
+    name: 'skip a slice of a resync',
+    rule: 'R35',
+    edits: [core('resync-target.ts', 'const rest = [slice.rest, this.#rest]', 'const rest = [slice.rest]')],
+    faults: 'resyncs',
+    within: 60,
+    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+  },
+  {
+    name: 'forget what a returning member has touched by itself',
+    rule: 'R35',
+    edits: [core('follower.ts', '[...work, ...own]', 'work')],
+    faults: 'powerLoss',
+    within: 150,
+    noticedBy: ['members equal', 'reads', 'linearizability'],
+  },
+  {
+    name: 'apply a slice after a newer live entry: it was read long before it was sent',
+    rule: 'R37, S13',
+    edits: [
+      model('storage.ts', 'this.#answer(this.#profile.readMs, () => done(sliceOf(this.state, wanted)))', 'const early = sliceOf(this.state, wanted)\n    this.#answer(this.#profile.readMs, () => done(early))'),
+    ],
+    faults: 'resyncs',
+    within: 150,
+    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+  },
+  {
+    name: 'apply a slice out of its place in the stream',
+    rule: 'S13',
+    edits: [
+      core('slice-source.ts', '      member.pump(journal.committed)\n', ''),
+      core('resync-target.ts', "if (slice.at !== this.#core.journal.committed) return this.#trouble('torn')", ''),
+    ],
+    faults: 'resyncs',
+    within: 150,
+    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+  },
+  {
+    name: 'acknowledge a payload that only the memory of the process has',
+    rule: 'R7',
+    edits: [model('storage.ts', '    const { os, amnesia } = disk\n', '    if (disk.os.last.seq > disk.os.applied) disk.os.cut((disk.os.last.seq - 1) as Seq)\n    const { os, amnesia } = disk\n')],
+    faults: 'crashes',
+    within: 60,
+    noticedBy: ['nesting', 'lost', 'acknowledged', 'log'],
+  },
+  {
+    name: 'answer an fsync before the mirrors have flushed',
+    rule: 'R7',
+    edits: [core('flushes.ts', 'if (this.#set.counts(member.node)) least', 'if (false) least')],
+    faults: 'calm',
+    within: 20,
+    noticedBy: ['flushed'],
+  },
+  {
+    name: 'grow the set before the newcomer acknowledges',
+    rule: 'R10',
+    edits: [
+      core('in-sync-set.ts', 'return this.#inSync.includes(node) || (this.#core.swapper.pending?.inSync.includes(node) ?? false)', 'return this.#inSync.includes(node)'),
+    ],
+    faults: 'resyncs',
+    within: 150,
+    noticedBy: ['nesting'],
+  },
+  {
+    name: 'serve reads before the epoch is marked',
+    rule: 'R6',
+    edits: [core('primary.ts', 'return this.established() && !handedOver &&', 'return !handedOver &&')],
+    faults: 'crashes',
+    within: 150,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'commit without a member before its lease has ended',
+    rule: 'R4',
+    edits: [core('in-sync-set.ts', 'if (member.grantedUntil > now) this.#lingering.set(node, member.grantedUntil)', '')],
+    faults: 'partitions',
+    within: 150,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'a mirror reads without looking at its lease',
+    rule: 'R13',
+    edits: [core('follower.ts', 'return this.#attached && this.#core.ports.clock.now() < this.#leaseUntil', 'return this.#attached && this.#leaseUntil > 0')],
+    faults: 'stops',
+    within: 60,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'a primary reads without looking at its lease',
+    rule: 'R13, R14',
+    edits: [core('primary.ts', '!handedOver && this.#core.ports.clock.now() < this.leaseUntil()', '!handedOver')],
+    faults: 'stops',
+    within: 60,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'take over before what was promised to the primary has ended',
+    rule: 'R13',
+    edits: [core('follower.ts', 'return now >= this.#promisedUntil && now - this.#heardAt', 'return now - this.#heardAt')],
+    faults: 'partitions',
+    within: 150,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'trust a journal that may have lost its end',
+    rule: 'R12',
+    edits: [model('storage.ts', 'durable, amnesia, resync: mark }', 'durable, amnesia: false, resync: mark }')],
+    faults: 'hostCrashes',
+    within: 60,
+    noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'flushed', 'members equal'],
+  },
+  {
+    name: 'the first to come back leads, not the longest journal',
+    rule: 'R12',
+    edits: [core('recovery.ts', 'return [...record.inSync, ...record.eligible].every((node) => {', 'return [...record.inSync].slice(0, 0).every((node) => {')],
+    faults: 'powerLoss',
+    within: 100,
+    noticedBy: ['flushed', 'lost'],
+  },
+  {
+    name: 'a swap whose answer was lost is taken for failed',
+    rule: 'R9, R10',
+    edits: [core('swapper.ts', '    pending.sentAt = this.#ports.clock.now()\n    this.#ports.directory.swap(pending.expected, pending.next)', '    this.#pending = undefined')],
+    faults: 'directory',
+    within: 150,
+    noticedBy: ['nesting', 'reads', 'linearizability', 'invariants', 'liveness'],
+  },
+  {
+    name: 'a process takes up the role of the one before it',
+    rule: 'S20',
+    edits: [core('replica.ts', 'record.primary === self.node && record.incarnations[self.node] === self.incarnation', 'record.primary === self.node')],
+    faults: 'crashes',
+    within: 100,
+    noticedBy: ['nesting', 'labels', 'lost', 'reads', 'invariants', 'acknowledged', 'log'],
+  },
+  {
+    name: 'silence is taken for death',
+    rule: 'S17',
+    edits: [core('follower.ts', 'if (this.#core.deaths.has(primary, reigning)) return true', 'if (this.#core.ports.clock.now() - this.#heardAt > 300) return true')],
+    faults: 'stops',
+    within: 100,
+    noticedBy: ['reads', 'linearizability'],
+  },
+  {
+    name: 'an older epoch is listened to',
+    rule: 'R5',
+    edits: [core('primary.ts', 'message.epoch < this.#since', 'false')],
+    faults: 'partitions',
+    within: 150,
+    noticedBy: ['reads', 'linearizability', 'nesting', 'invariants'],
+  },
+  {
+    name: 'overwrite good with bad',
+    rule: 'R38',
+    edits: [core('slice-source.ts', 'if (slice.damaged) return this.#damaged(slice.item)', '')],
+    faults: 'rot',
+    within: 150,
+    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+  },
+  {
+    name: 'not marked as out of sync before the first key changes',
+    rule: 'R36',
+    edits: [model('storage.ts', '    os.beginResync(base, history, work)\n', '    os.beginResync(base, history, work)\n    const all = os.mark\n    os.mark = undefined\n    this.#hooks.later(0, () => {\n      os.mark = all\n    })\n')],
+    faults: 'resyncs',
+    within: 150,
+    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness', 'nesting', 'invariants'],
+  },
+  {
+    name: 'the mark of a resync goes before its slices are on the disk',
+    rule: 'S11',
+    edits: [core('resync-target.ts', 'this.#core.ports.storage.flush((outcome) => {', "((done: (outcome: 'flushed' | 'failed') => void) => done('flushed'))((outcome) => {")],
+    faults: 'hostCrashes',
+    within: 150,
+    noticedBy: ['members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
+  },
+  {
+    name: 'commit in a set that is too small',
+    rule: 'R11',
+    edits: [core('in-sync-set.ts', 'this.#inSync.length < record.minInSync', 'this.#inSync.length < 1')],
+    faults: 'crashes',
+    within: 60,
+    noticedBy: ['nesting'],
+  },
+]
