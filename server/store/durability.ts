@@ -11,7 +11,7 @@ export class Durability {
   readonly #writer: StateWriter
   readonly #checkpoints = new Rounds(() => this.#checkpointRound())
   #waiting: FlushDone[] = []
-  #flushing = false
+  #flushing: Promise<void> | undefined
 
   constructor(parts: Parts, writer: StateWriter) {
     this.#parts = parts
@@ -29,9 +29,12 @@ export class Durability {
    */
   flush(done: FlushDone): void {
     this.#waiting.push(done)
-    if (this.#flushing) return
-    this.#flushing = true
-    void this.#flushAll()
+    this.#flushing ??= this.#flushAll()
+  }
+
+  /** No flush is under way. */
+  async idle(): Promise<void> {
+    await this.#flushing
   }
 
   /** Blobs, journal and level are on the disk up to what is committed at the call, and that is recorded (S11). */
@@ -46,13 +49,14 @@ export class Durability {
   }
 
   async #flushAll(): Promise<void> {
+    await Promise.resolve() // `done` comes later, and `#flushing` is set
     while (this.#waiting.length > 0) {
       const round = this.#waiting.splice(0)
       const upTo = this.#parts.journal.last.seq
       const outcome = await this.#flushRound()
       for (const done of round) done(outcome, upTo)
     }
-    this.#flushing = false
+    this.#flushing = undefined
   }
 
   async #flushRound(): Promise<'flushed' | 'failed'> {
@@ -76,6 +80,7 @@ export class Durability {
   }
 
   async #checkpointRound(): Promise<void> {
+    if (this.#parts.torn) return
     const { journal, blobs, keys, meta } = this.#parts
     const { generation } = journal
     const durable = this.#parts.committed

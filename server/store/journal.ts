@@ -132,14 +132,18 @@ export class Journal {
   }
 
   /** Entries from `from` on, in order, until `take` answers false. Heads are views that stay good. */
-  entries(from: Seq, take: (record: EntryRecord) => boolean): void {
+  entries(from: Seq, take: (record: EntryRecord) => boolean, aheadBytes?: number): void {
     let going = true
     for (const segment of this.#segments) {
       if (!going || segment.last < from) continue
-      segment.records(Math.max(from, segment.header.base.seq + 1) as Seq, (record) => {
-        if (record.kind === 'entry') going = take(record)
-        return going
-      })
+      segment.records(
+        Math.max(from, segment.header.base.seq + 1) as Seq,
+        (record) => {
+          if (record.kind === 'entry') going = take(record)
+          return going
+        },
+        aheadBytes,
+      )
     }
   }
 

@@ -96,10 +96,22 @@ async function openLocked(dir: string, options: OpeningOptions, keys: KeyState, 
   meta.syncNow()
   if (lost) cutLostPayloads(journal, staging, Math.max(journal.noted, position.applied) as Seq)
 
-  const stored = await reconcile({ state, journal, meta, log }, found, position)
+  const { stored, torn } = reconcile({ keys, journal }, found, position)
+  if (torn) {
+    log('store.journal-contradicts-state', {
+      dir,
+      position,
+      last: journal.last,
+      base: journal.base,
+      noted: journal.noted,
+    })
+    await keys.clearOwn(sumsPrefix)
+    meta.update({ amnesia: true, durable: 0 as Seq })
+    meta.syncNow()
+  }
   const redone = Math.min(journal.last.seq, Math.max(journal.noted, stored)) as Seq
   const from = lost ? (Math.min(meta.meta.durable, stored) as Seq) : stored
-  redo(state, journal, staging, { from: Math.max(from, journal.base.seq) as Seq, to: redone })
+  if (!torn) redo(state, journal, staging, { from: Math.max(from, journal.base.seq) as Seq, to: redone })
   const parts: Parts = {
     ...state,
     dir,
@@ -117,24 +129,25 @@ async function openLocked(dir: string, options: OpeningOptions, keys: KeyState, 
     soundAfter: journal.last.seq,
     resync: openResync(dir, position, lost ? meta.meta.resyncSteps : Number.POSITIVE_INFINITY),
     retainFrom: Number.POSITIVE_INFINITY as Seq,
+    torn,
     relied: 0 as Seq,
     blobsSynced: 0 as Seq,
   }
   adoptEntries(parts, stored)
   gauge.loadBallast()
-  return { parts, opened: openedOf(parts), stored }
+  return { parts, opened: openedOf(parts, torn ? beyond(journal, position) : parts.committed), stored }
 }
 
 const openResync = (dir: string, position: StoredPosition, stepsMax: number): ResyncLog | undefined =>
   ResyncLog.open(resyncPath(dir), (id) => (id === position.resyncId ? Math.min(position.resyncSteps, stepsMax) : 0))
 
-function openedOf({ meta: { meta }, journal, committed, resync }: Parts): Opened {
+function openedOf({ meta: { meta }, journal, committed, resync }: Parts, applied: Seq): Opened {
   return {
     epoch: Math.max(meta.epoch, journal.last.epoch) as Epoch,
     last: journal.last,
     base: journal.base,
     history: [...journal.history],
-    applied: committed,
+    applied: Math.max(applied, committed) as Seq,
     durable: Math.min(meta.durable, committed) as Seq,
     amnesia: meta.amnesia,
     resync: resync?.mark,
@@ -153,35 +166,32 @@ function cutLostPayloads(journal: Journal, staging: Staging, applied: Seq): void
 }
 
 /**
- * What level is known to have, in the journal's own count. Where the two contradict each other nothing that could be
- * redone would help: nothing counts as durable any more, and the journal reaches back no farther than its end, so that
- * everything will be compared.
+ * What level is known to have, in the journal's own count. `torn`: the two contradict each other, since the journal has
+ * lost entries that are in level, or level is another one. Then nothing that could be redone would help: everything
+ * must be compared, which is what `applied` beyond the journal's end tells the others. Nothing is put right here, so
+ * that it is found again at each opening until the journal begins anew.
  */
-async function reconcile(
-  { state, journal, meta, log }: Pick<Parts, 'journal' | 'meta' | 'log'> & { readonly state: Pick<Parts, 'keys'> },
+function reconcile(
+  { keys, journal }: Pick<Parts, 'journal' | 'keys'>,
   found: JournalFound,
   position: StoredPosition,
-): Promise<Seq> {
+): { readonly stored: Seq; readonly torn: boolean } {
   if (position.generation < journal.generation && found.carry !== undefined) {
     // It began anew and no batch came after that: what was not in level then was kept with it.
     for (const effect of decodeBody(found.carry) ?? []) {
-      if (effect.kind === 'put' || effect.kind === 'delete') {
-        state.keys.set(effect.key, effect.kind === 'put' ? effect.value : undefined)
-      }
+      if (effect.kind === 'put') keys.set(effect.key, effect.value)
+      else if (effect.kind === 'delete') keys.set(effect.key, undefined)
     }
-    return journal.base.seq
+    return { stored: journal.base.seq, torn: journal.noted > journal.last.seq }
   }
   const { last, base, noted } = journal
   const { generation, applied } = position
-  if (generation === journal.generation && applied <= last.seq && applied >= base.seq && noted <= last.seq)
-    return applied
-  log('store.journal-contradicts-state', { applied, generation, last: last.seq, base: base.seq, noted })
-  await state.keys.clearOwn(sumsPrefix)
-  journal.reset(last, journal.history, new Uint8Array(0))
-  meta.update({ amnesia: true, durable: 0 as Seq })
-  meta.syncNow()
-  return last.seq
+  const fits = generation === journal.generation && applied >= base.seq && applied <= last.seq && noted <= last.seq
+  return { stored: fits ? applied : last.seq, torn: !fits }
 }
+
+const beyond = ({ last, noted }: Journal, { applied }: StoredPosition): Seq =>
+  Math.max(last.seq + 1, noted, applied) as Seq
 
 /** Entries that are not in level: their payloads are needed, and those that are not committed are pending. */
 function adoptEntries({ journal, staging, pending, committed }: Parts, stored: Seq): void {

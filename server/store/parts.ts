@@ -55,6 +55,8 @@ export interface Parts extends State {
   /** Up to here blobs may already hold what later entries wrote, so that applying makes no sums. */
   soundAfter: Seq
   resync: ResyncLog | undefined
+  /** Journal and level contradict each other: nothing is written that would hide it, until one of them is given up. */
+  torn: boolean
   /** Payloads before this are nobody's business any more but ours. */
   retainFrom: Seq
   /** A flush has counted on staging for payloads up to here. */

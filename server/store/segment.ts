@@ -131,9 +131,9 @@ export class Segment {
   }
 
   /** The records from an entry on, up to the end or until `take` answers false. */
-  records(from: Seq, take: (record: JournalRecord) => boolean): void {
+  records(from: Seq, take: (record: JournalRecord) => boolean, aheadBytes = readAhead): void {
     const at = this.#offsetOf(from)
-    if (at !== undefined) this.#walk(at, (record) => take(record))
+    if (at !== undefined) this.#walk(at, (record) => take(record), aheadBytes)
   }
 
   /**
@@ -203,9 +203,10 @@ export class Segment {
   #walk(
     from: number,
     take: (record: JournalRecord, at: number, next: number) => boolean,
+    aheadBytes = readAhead,
   ): 'nothing' | 'torn' | 'damage' {
     let bufferAt = from
-    let buffer = readAll(this.#fd, readAhead, bufferAt)
+    let buffer = readAll(this.#fd, aheadBytes, bufferAt)
     let at = 0
     for (;;) {
       const parsed = parseRecord(buffer, at)
@@ -216,7 +217,7 @@ export class Segment {
       }
       if (parsed.outcome === 'bad') return 'damage'
       const left = buffer.length - at
-      const more = readAll(this.#fd, Math.max(parsed.need, readAhead), bufferAt + at)
+      const more = readAll(this.#fd, Math.max(parsed.need, aheadBytes), bufferAt + at)
       if (more.length <= left) return left === 0 ? 'nothing' : 'torn'
       bufferAt += at
       buffer = more

@@ -86,6 +86,7 @@ export class StateWriter {
   }
 
   async #write(): Promise<void> {
+    if (this.#parts.torn) return
     const { keys, sums, journal, staging, makeRoom } = this.#parts
     const generation = journal.generation
     const to = this.#parts.committed

@@ -95,6 +95,7 @@ export class VolumeStore implements Storage {
 
   trustJournal(): void {
     this.#checkUsable()
+    this.#parts.torn = false
     this.#parts.meta.update({ amnesia: false })
   }
 
@@ -133,14 +134,18 @@ export class VolumeStore implements Storage {
     if (from <= journal.base.seq) return undefined
     const entries: Entry[] = []
     let bytes = 0
-    journal.entries(from, (record) => {
-      const body = pending.bodyOf(record.mark.seq) ?? wholeBody(record, staging)
-      if (body === undefined) return false
-      bytes += body.length + 64
-      if (entries.length > 0 && bytes > bytesMax) return false
-      entries.push({ ...record.mark, body })
-      return bytes < bytesMax
-    })
+    journal.entries(
+      from,
+      (record) => {
+        const body = pending.bodyOf(record.mark.seq) ?? wholeBody(record, staging)
+        if (body === undefined) return false
+        bytes += body.length + 64
+        if (entries.length > 0 && bytes > bytesMax) return false
+        entries.push({ ...record.mark, body })
+        return bytes < bytesMax
+      },
+      Math.min(Math.max(bytesMax, 1 << 16), 1 << 20),
+    )
     return entries.length > 0 ? entries : undefined
   }
 
@@ -198,6 +203,7 @@ export class VolumeStore implements Storage {
       meta.syncNow()
       this.#parts.resync = ResyncLog.create(resyncPath(this.#parts.dir), journal.generation + 1, work)
     } else this.#parts.resync.add(work)
+    this.#parts.torn = false
     pending.clear()
     staging.release(Number.POSITIVE_INFINITY as Seq)
     for (const [key, value] of sums.takeChanges()) keys.set(key, value)
@@ -299,7 +305,7 @@ export class VolumeStore implements Storage {
     this.#closed = true
     clearTimeout(this.#checkpointTimer)
     await Promise.all([this.#describes, this.#reads, this.#digests, this.#touches].map((ordered) => ordered.idle()))
-    await this.#background
+    await Promise.all([this.#background, this.#durability.idle()])
     const { journal, staging, blobs, keys, meta, resync } = this.#parts
     if (this.#failure === undefined && !this.#durability.failed) {
       await this.#durability.checkpoint()

@@ -90,7 +90,7 @@ void t.test('a flipped byte anywhere in a journal is damage, and never another e
     const kept = bodies(found.journal)
     if (found.end === 'whole') t.fail(`a flip at ${at} was not seen`)
     if (kept.length > 2 || kept.some((body, index) => body !== ['one', 'two'][index]))
-      t.fail(`a flip at ${at}: ${kept}`)
+      t.fail(`a flip at ${at}: ${kept.join()}`)
     found.journal.close()
   }
   t.pass(`${whole.length - from} places`)

@@ -22,7 +22,7 @@ export interface SuiteStorage {
 }
 
 export interface SuiteOptions {
-  newStorage(t: Test): Promise<SuiteStorage>
+  readonly newStorage: (t: Test) => Promise<SuiteStorage>
   /** Blobs of the suite are a few times as long. */
   readonly unitBytes: number
 }
