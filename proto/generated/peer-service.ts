@@ -281,9 +281,11 @@ export interface Verified {
   digest: ItemDigest | undefined;
 }
 
+/** `torn`: the end of its journal may be lost. `partial`: its state is still being brought over. */
 export interface Recovering {
   last: Mark | undefined;
-  amnesia: boolean;
+  torn: boolean;
+  partial: boolean;
   heard: string[];
 }
 
@@ -3155,7 +3157,7 @@ export const Verified: MessageFns<Verified> = {
 };
 
 function createBaseRecovering(): Recovering {
-  return { last: undefined, amnesia: false, heard: [] };
+  return { last: undefined, torn: false, partial: false, heard: [] };
 }
 
 export const Recovering: MessageFns<Recovering> = {
@@ -3163,11 +3165,14 @@ export const Recovering: MessageFns<Recovering> = {
     if (message.last !== undefined) {
       Mark.encode(message.last, writer.uint32(10).fork()).join();
     }
-    if (message.amnesia !== false) {
-      writer.uint32(16).bool(message.amnesia);
+    if (message.torn !== false) {
+      writer.uint32(16).bool(message.torn);
+    }
+    if (message.partial !== false) {
+      writer.uint32(24).bool(message.partial);
     }
     for (const v of message.heard) {
-      writer.uint32(26).string(v!);
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -3198,11 +3203,19 @@ export const Recovering: MessageFns<Recovering> = {
               break;
             }
 
-            message.amnesia = reader.bool();
+            message.torn = reader.bool();
             continue;
           }
           case 3: {
-            if (tag !== 26) {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.partial = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
               break;
             }
 

@@ -82,7 +82,8 @@ function kindTo(message: Message): Kind {
       return { $case: 'verified', value: { ...head, digest: digestTo(digest) } }
     }
     case 'recovering': {
-      const value = { last: markTo(message.last), amnesia: message.amnesia, heard: [...message.heard] }
+      const { last, has, heard } = message
+      const value = { last: markTo(last), torn: has === 'a beginning', partial: has === 'parts', heard: [...heard] }
       return { $case: 'recovering', value }
     }
   }
@@ -137,8 +138,9 @@ function kindFrom(kind: Kind): Bare<Message> {
       return { kind: 'verified', ...head, digest: digestFrom(digest) }
     }
     case 'recovering': {
-      const { last, amnesia, heard } = kind.value
-      return { kind: 'recovering', last: markFrom(last), amnesia, heard: heard.map(incarnation) }
+      const { last, torn, partial, heard } = kind.value
+      const has = partial ? 'parts' : torn ? 'a beginning' : 'everything'
+      return { kind: 'recovering', last: markFrom(last), has, heard: heard.map(incarnation) }
     }
   }
 }
