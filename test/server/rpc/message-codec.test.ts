@@ -88,7 +88,7 @@ const kinds: { readonly [K in Message['kind']]: Record<string, fc.Arbitrary<unkn
   commitQuery: { ticket: count },
   commitAnswer: { ticket: count, committed: seq },
   verified: { attempt: count, ticket: count, at: seq, digest },
-  recovering: { last: mark, amnesia: fc.boolean(), heard: fc.array(incarnation, { maxLength: 3 }) },
+  recovering: { last: mark, has: fc.constantFrom('everything', 'a beginning', 'parts'), heard: fc.array(incarnation, { maxLength: 3 }) },
 }
 
 const message: fc.Arbitrary<Message> = fc.oneof(
