@@ -56,9 +56,12 @@ export async function openStore(dir: string, options: OpeningOptions): Promise<O
   }
 }
 
-/** Only level, which is opened first, may be there when `meta` is not: then we died while making the store. */
+/**
+ * Only level, which is opened first, may be there when `meta` is not: then we died while making the store. And what a
+ * new ext4 has in its top directory: a store may have a disk of its own.
+ */
 function refuseForeign(dir: string): void {
-  const foreign = readdirSync(dir).filter((name) => name !== 'state')
+  const foreign = readdirSync(dir).filter((name) => name !== 'state' && name !== 'lost+found')
   if (foreign.length === 0) return
   throw new Error(`${dir} is no store: it has ${foreign[0]} and no meta. Nothing was changed. Name an empty folder.`)
 }
@@ -201,7 +204,7 @@ function adoptEntries({ journal, staging, pending, committed }: Parts, stored: S
     if (mark.seq <= committed) return true
     const touches = effectsOf(record)
     const blobBytes = touches.reduce((sum, effect) => sum + (effect.kind === 'blob.write' ? lengthOf(effect) : 0), 0)
-    pending.add({ seq: mark.seq, body: undefined, effects: undefined, touches, blobBytes })
+    pending.add({ seq: mark.seq, body: undefined, effects: undefined, parts: undefined, touches, blobBytes })
     return true
   })
 }
