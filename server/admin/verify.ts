@@ -2,7 +2,10 @@ import type { VerifyEvent, VerifyFinding } from '../../proto/generated/admin-ser
 import { type Key, type NodeId, type Seq, seq } from '../../proto/ids.ts'
 import type { VerifyAnswer } from '../../replication/ports.ts'
 import type { WorkItem } from '../../replication/work.ts'
+import type { View } from '../filesystem/view.ts'
 import { parseKey } from '../store/keys.ts'
+import { decodeDentries } from '../store/records.ts'
+import { intact } from '../store/seal.ts'
 import { blockBytes } from '../store/sums.ts'
 import type { Volume } from '../volume.ts'
 import { allItems, bytesToCompare } from './items.ts'
@@ -80,16 +83,16 @@ async function compare(volume: Volume, item: WorkItem, detail: boolean): Promise
 
 async function lookCloser(volume: Volume, item: WorkItem): Promise<readonly Found[]> {
   const { digests } = await compare(volume, item, true)
-  return differences(digests).map((difference) => found(item, difference))
+  return differences(digests).map((difference) => found(volume.store.committed, item, difference))
 }
 
 /** Parts are named by the store: keys, `blob:offset` of a block, `blob size`, or a blob in a list of blobs. */
-function found(item: WorkItem, difference: Difference): Found {
+function found(view: View, item: WorkItem, difference: Difference): Found {
   const { part } = difference
   switch (item.kind) {
     case 'keys':
     case 'keyRange':
-      return { ...difference, ...keyPart(part as Key) }
+      return { ...difference, ...keyPart(view, part as Key) }
     case 'range': {
       const offset = /:(\d+)$/.exec(part)?.[1]
       const common = { ...difference, ino: item.blob, what: 'data' } as const
@@ -105,13 +108,13 @@ function found(item: WorkItem, difference: Difference): Found {
   }
 }
 
-function keyPart(key: Key): Pick<Found, 'ino' | 'what' | 'words' | 'work'> {
+function keyPart(view: View, key: Key): Pick<Found, 'ino' | 'what' | 'words' | 'work'> {
   const work = { kind: 'keys', keys: [key] } as const
   const parsed = parseKey(key)
   if (parsed === undefined) {
     return { ino: 0n, what: 'metadata', words: `unknown key ${Buffer.from(key, 'latin1').toString('hex')}`, work }
   }
-  const words = { dentries: 'a name in it', contents: 'inline contents', session: 'a session', reply: 'a reply' }
+  const words = { dentries: nameIn(view.get(key)), contents: 'inline contents', session: 'a session', reply: 'a reply' }
   const { kind } = parsed
   const ino = 'ino' in parsed ? parsed.ino : 'parent' in parsed ? parsed.parent : 0n
   return {
@@ -120,6 +123,13 @@ function keyPart(key: Key): Pick<Found, 'ino' | 'what' | 'words' | 'work'> {
     words: words[kind as keyof typeof words] ?? kind,
     work,
   }
+}
+
+/** Which name of a directory it is, as far as this member's own copy says. */
+function nameIn(value: Uint8Array | undefined): string {
+  if (value === undefined || !intact(value)) return 'a name in it'
+  const names = decodeDentries(value).map(({ name }) => JSON.stringify(Buffer.from(name).toString()))
+  return `the name ${names.join(', ')} in it`
 }
 
 /** Has wrong mirrors fetch what is wrong, one mirror after the other, and compares again. */
