@@ -5,7 +5,8 @@ import type { Negotiated } from '../../../fs-driver/protocol/negotiate.ts'
 import { wantedCapabilities } from '../../../fs-driver/protocol/negotiate.ts'
 import { opcodes } from '../../../fs-driver/protocol/opcode.ts'
 import { parseRequest } from '../../../fs-driver/protocol/request.ts'
-import { kernelRequest } from '../../fixtures/wire.ts'
+import { wellFormedRequests } from '../../fixtures/well-formed-requests.ts'
+import { kernelRequest, wire } from '../../fixtures/wire.ts'
 
 const negotiated: Negotiated = { minor: 45, flags: wantedCapabilities, maxReadahead: 131072 }
 const rounds = Number(process.env['FUZZ_ROUNDS'] ?? 100_000)
@@ -27,13 +28,15 @@ void t.test('any bytes give a request or a typed error', async (t) => {
   t.comment(`replay: ${replay}`)
   const random = randomFrom(seed)
   const codes = Object.values(opcodes).map(({ code }) => code)
+  const samples = wellFormedRequests.map(({ op, body }) => ({ code: opcodes[op].code, body: wire(body) }))
   const seen = new Map<string, number>()
   const extreme = [0, 1, 0x7f, 0x80, 0xff, 0x2f]
   for (let round = 0; round < rounds; round++) {
     const body = Buffer.alloc(random(160))
     for (let at = 0; at < body.length; at++) body[at] = random(3) === 0 ? (extreme[random(6)] ?? 0) : random(256)
     if (random(2) === 0) body.fill(0, random(body.length + 1)) // small numbers and ended names: gets further in
-    const bytes = kernelRequest(codes[random(codes.length)] ?? 0, body)
+    const sample = random(2) === 0 ? samples[random(samples.length)] : undefined
+    const bytes = kernelRequest(sample?.code ?? codes[random(codes.length)] ?? 0, sample?.body ?? body)
     for (let flips = random(4); flips > 0; flips--) bytes[random(bytes.length)] = random(256)
     if (random(2) === 0) bytes.writeUInt32LE(bytes.length, 0)
     if (random(2) === 0) bytes.writeUInt16LE(0, 36)

@@ -1,121 +1,16 @@
 import t from 'tap'
 import { frameOf } from '../../../fs-driver/protocol/frame.ts'
 import { capabilities, type Negotiated } from '../../../fs-driver/protocol/negotiate.ts'
-import { type Opcode, opcodes } from '../../../fs-driver/protocol/opcode.ts'
+import { opcodes } from '../../../fs-driver/protocol/opcode.ts'
 import { isAnswered, parseRequest } from '../../../fs-driver/protocol/request.ts'
+import { wellFormedRequests } from '../../fixtures/well-formed-requests.ts'
 import { kernelRequest, wire } from '../../fixtures/wire.ts'
 
 const negotiated: Negotiated = { minor: 45, flags: capabilities.SETXATTR_EXT, maxReadahead: 131072 }
 const parse = (bytes: Buffer<ArrayBuffer>, how = negotiated) => parseRequest(frameOf(bytes), bytes.length, how)
 
-interface Row {
-  readonly op: Opcode
-  readonly body: string
-  readonly args: object
-}
-
-const rows: readonly Row[] = [
-  { op: 'LOOKUP', body: '66c3a400 # f, ä', args: { name: Buffer.from('fä') } },
-  { op: 'FORGET', body: '0300000000000000', args: { lookups: 3n } },
-  {
-    op: 'GETATTR',
-    body: `01000000          # flags: fh is valid
-           00000000
-           0902000000000000  # fh`,
-    args: { flags: 1, fh: 521n },
-  },
-  { op: 'READLINK', body: '', args: {} },
-  { op: 'SYMLINK', body: '6c00 612f6200', args: { name: Buffer.from('l'), target: Buffer.from('a/b') } },
-  {
-    op: 'MKNOD',
-    body: `a4810000 # mode
-           03010000 # rdev
-           12000000 # umask
-           00000000
-           6600`,
-    args: { mode: 0o100644, rdev: 0x103, umask: 0o22, name: Buffer.from('f') },
-  },
-  { op: 'MKDIR', body: 'ff010000 12000000 6400', args: { mode: 0o777, umask: 0o22, name: Buffer.from('d') } },
-  { op: 'UNLINK', body: '6600', args: { name: Buffer.from('f') } },
-  { op: 'RMDIR', body: '6400', args: { name: Buffer.from('d') } },
-  {
-    op: 'RENAME',
-    body: '0800000000000000 6100 6200',
-    args: { newParent: 8n, name: Buffer.from('a'), newName: Buffer.from('b') },
-  },
-  {
-    op: 'RENAME2',
-    body: '0800000000000000 02000000 00000000 6100 6200',
-    args: { newParent: 8n, flags: 2, name: Buffer.from('a'), newName: Buffer.from('b') },
-  },
-  { op: 'LINK', body: '0900000000000000 6c00', args: { ino: 9n, name: Buffer.from('l') } },
-  { op: 'OPEN', body: '01840000 01000000', args: { flags: 0x8401, killPrivileges: true } },
-  { op: 'OPENDIR', body: '00800100 00000000', args: { flags: 0x18000, killPrivileges: false } },
-  {
-    op: 'READ',
-    body: `0902000000000000 # fh
-           0010000000000000 # offset
-           00001000         # 1 MiB
-           00000000 0000000000000000 00800000 00000000`,
-    args: { fh: 521n, offset: 4096n, length: 1 << 20 },
-  },
-  {
-    op: 'WRITE',
-    body: `0902000000000000 # fh
-           0010000000000000 # offset
-           03000000         # length
-           04000000         # write_flags: kill set-uid
-           0000000000000000 # lock_owner
-           01040000         # flags: O_WRONLY, O_APPEND
-           00000000
-           616263`,
-    args: {
-      fh: 521n,
-      offset: 4096n,
-      flags: 0o2001,
-      fromCache: false,
-      killPrivileges: true,
-      data: Buffer.from('abc'),
-    },
-  },
-  {
-    op: 'RELEASE',
-    body: '0902000000000000 01800000 02000000 0100000000000000',
-    args: { fh: 521n, flags: 0x8001, releaseFlags: 2, lockOwner: 1n },
-  },
-  { op: 'FSYNC', body: '0902000000000000 01000000 00000000', args: { fh: 521n, dataOnly: true } },
-  {
-    op: 'SETXATTR',
-    body: '02000000 01000000 00000000 00000000 757365722e6100 6869',
-    args: { flags: 1, name: Buffer.from('user.a'), value: Buffer.from('hi') },
-  },
-  { op: 'GETXATTR', body: '10000000 00000000 757365722e6100', args: { length: 16, name: Buffer.from('user.a') } },
-  { op: 'LISTXATTR', body: '10000000 00000000', args: { length: 16 } },
-  { op: 'REMOVEXATTR', body: '757365722e6100', args: { name: Buffer.from('user.a') } },
-  { op: 'FLUSH', body: '0902000000000000 0000000000000000 0500000000000000', args: { fh: 521n, lockOwner: 5n } },
-  { op: 'ACCESS', body: '04000000 00000000', args: { mask: 4 } },
-  {
-    op: 'CREATE',
-    body: '42820000 a4810000 12000000 00000000 6600',
-    args: { flags: 0x8242, mode: 0o100644, umask: 0o22, name: Buffer.from('f') },
-  },
-  { op: 'INTERRUPT', body: '0c00000000000080', args: { target: 0x800000000000000cn } },
-  {
-    op: 'BATCH_FORGET',
-    body: '01000000 00000000 0500000000000000 0100000000000000',
-    args: { count: 1 },
-  },
-  {
-    op: 'INIT',
-    body: `07000000 2d000000 00000200 # 7.45, readahead
-           fbffff73 fd050000          # flags, flags2
-           ${'00'.repeat(44)}`,
-    args: { major: 7, minor: 45, maxReadahead: 131072, flags: 0x5fd73fffffbn },
-  },
-]
-
 void t.test('each request is read as the kernel wrote it', async (t) => {
-  for (const { op, body, args } of rows) {
+  for (const { op, body, args } of wellFormedRequests) {
     const parsed = parse(kernelRequest(opcodes[op].code, wire(body)))
     t.equal(parsed.op, op)
     t.match('args' in parsed ? parsed.args : {}, args, op)
