@@ -1,5 +1,5 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire'
-import { ClientFrame, Operation, Request, Response, ServerFrame, Write } from './generated/file-service.ts'
+import { ClientFrame, Request, Response, ServerFrame, Write } from './generated/file-service.ts'
 
 /**
  * Frames with contents of files in them, as the generated code would write them, but for the number of copies: that moves
@@ -22,7 +22,10 @@ export function withBytes(before: Uint8Array, field: number, bytes: Uint8Array):
 
 /** `before`, then one more field with that message. Fields may come in any order. */
 export function withMessage(before: Uint8Array, field: number, { pieces, length }: Pieces): Pieces {
-  const head = new BinaryWriter().uint32((field << 3) | delimited).uint32(length).finish()
+  const head = new BinaryWriter()
+    .uint32((field << 3) | delimited)
+    .uint32(length)
+    .finish()
   return { pieces: [before, head, ...pieces], length: before.length + head.length + length }
 }
 
@@ -57,14 +60,6 @@ export function serverFrameBytes(frame: ServerFrame): Buffer {
   }
   const before = Response.encode({ ...response, reply: undefined }).finish()
   return joined(withMessage(none, 2, withMessage(before, 4, withBytes(none, 3, reply.value))))
-}
-
-/** An operation in pieces, for frames of other protocols. */
-export function operationPieces(operation: Operation): Pieces {
-  const call = operation.kind
-  if (call?.$case === 'write' && call.value.data.length >= largeBytes) return largeWrite(call.value)
-  const bytes = Operation.encode(operation).finish()
-  return { pieces: [bytes], length: bytes.length }
 }
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)

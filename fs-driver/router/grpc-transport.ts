@@ -1,5 +1,6 @@
-import { type ClientDuplexStream, credentials } from '@grpc/grpc-js'
-import { type ClientFrame, FileServiceClient, type ServerFrame } from '../../proto/generated/file-service.ts'
+import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js'
+import { clientFrameBytes } from '../../proto/frames.ts'
+import { type ClientFrame, FileServiceService, type ServerFrame } from '../../proto/generated/file-service.ts'
 import type { ProviderStream, StreamEvents, Transport } from './transport.ts'
 
 /** So much may be on its way to us: reads come in large replies, and the default of 64 KiB halves their rate. */
@@ -11,13 +12,14 @@ const warmMs = 2000
 
 /** Providers over gRPC: `unix:/path` or `host:port`. One channel a provider, kept while it is in use or to be warm. */
 export class GrpcTransport implements Transport {
-  readonly #clients = new Map<string, FileServiceClient>()
+  readonly #clients = new Map<string, Client>()
   readonly #inUse = new Map<string, number>()
   #warm: ReadonlySet<string> = new Set()
 
   open(address: string, events: StreamEvents): ProviderStream {
     this.#inUse.set(address, (this.#inUse.get(address) ?? 0) + 1)
-    const stream = this.#client(address).session()
+    const { path, responseDeserialize } = FileServiceService.session
+    const stream = this.#client(address).makeBidiStreamRequest(path, clientFrameBytes, responseDeserialize)
     let open = true
     const finish = (reason: string | undefined): void => {
       if (!open) return
@@ -53,10 +55,10 @@ export class GrpcTransport implements Transport {
     this.#clients.clear()
   }
 
-  #client(address: string): FileServiceClient {
+  #client(address: string): Client {
     const known = this.#clients.get(address)
     if (known !== undefined) return known
-    const client = new FileServiceClient(address, credentials.createInsecure(), {
+    const client = new Client(address, credentials.createInsecure(), {
       'grpc-node.flow_control_window': windowBytes,
       'grpc.max_receive_message_length': frameBytesMax,
       'grpc.max_send_message_length': -1,

@@ -42,6 +42,11 @@ export interface PeerFrame {
   /** Only in the first frame. */
   hello: PeerHello | undefined;
   messages: PeerMessage[];
+  /**
+   * Bodies of entries and slices and the data of forwarded writes, in the order in which the messages need them: large
+   * bytes stand outside of all nesting, where they need not be copied for each level.
+   */
+  bodies: Buffer[];
 }
 
 export interface PeerMessage {
@@ -64,9 +69,14 @@ export interface Forward {
   slot: number;
   seq: bigint;
   caller: Caller | undefined;
-  kind: { $case: "operation"; value: Operation } | //
-  /** Opens a session; `session`, slot, seq and caller say nothing. */
-  { $case: "open"; value: Hello } | undefined;
+  kind:
+    | { $case: "operation"; value: Operation }
+    | //
+    /** Opens a session; `session`, slot, seq and caller say nothing. */
+    { $case: "open"; value: Hello }
+    | undefined;
+  /** The data of the write is the next of the frame's bodies. */
+  dataOutside: boolean;
 }
 
 export interface ForwardAnswer {
@@ -144,11 +154,11 @@ export interface EpochStart {
   first: bigint;
 }
 
+/** Its body is the next of the frame's bodies. */
 export interface Entry {
   epoch: bigint;
   seq: bigint;
   chain: number;
-  body: Buffer;
 }
 
 export interface Heartbeat {
@@ -323,10 +333,10 @@ export interface Wanted {
   digests: Buffer;
 }
 
+/** Its body is the next of the frame's bodies. */
 export interface Slice {
   at: bigint;
   item: WorkItem | undefined;
-  body: Buffer;
   rest: WorkItem | undefined;
   movedBytes: bigint;
   damaged: boolean;
@@ -469,7 +479,7 @@ export const PeerHello: MessageFns<PeerHello> = {
 };
 
 function createBasePeerFrame(): PeerFrame {
-  return { hello: undefined, messages: [] };
+  return { hello: undefined, messages: [], bodies: [] };
 }
 
 export const PeerFrame: MessageFns<PeerFrame> = {
@@ -479,6 +489,9 @@ export const PeerFrame: MessageFns<PeerFrame> = {
     }
     for (const v of message.messages) {
       PeerMessage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.bodies) {
+      writer.uint32(26).bytes(v!);
     }
     return writer;
   },
@@ -510,6 +523,14 @@ export const PeerFrame: MessageFns<PeerFrame> = {
             }
 
             message.messages.push(PeerMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.bodies.push(Buffer.from(reader.bytes()));
             continue;
           }
         }
@@ -618,7 +639,7 @@ export const PeerMessage: MessageFns<PeerMessage> = {
 };
 
 function createBaseForward(): Forward {
-  return { ticket: 0n, session: 0n, slot: 0, seq: 0n, caller: undefined, kind: undefined };
+  return { ticket: 0n, session: 0n, slot: 0, seq: 0n, caller: undefined, kind: undefined, dataOutside: false };
 }
 
 export const Forward: MessageFns<Forward> = {
@@ -654,6 +675,9 @@ export const Forward: MessageFns<Forward> = {
       case "open":
         Hello.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
+    }
+    if (message.dataOutside !== false) {
+      writer.uint32(64).bool(message.dataOutside);
     }
     return writer;
   },
@@ -725,6 +749,14 @@ export const Forward: MessageFns<Forward> = {
             }
 
             message.kind = { $case: "open", value: Hello.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.dataOutside = reader.bool();
             continue;
           }
         }
@@ -1487,7 +1519,7 @@ export const EpochStart: MessageFns<EpochStart> = {
 };
 
 function createBaseEntry(): Entry {
-  return { epoch: 0n, seq: 0n, chain: 0, body: Buffer.alloc(0) };
+  return { epoch: 0n, seq: 0n, chain: 0 };
 }
 
 export const Entry: MessageFns<Entry> = {
@@ -1506,9 +1538,6 @@ export const Entry: MessageFns<Entry> = {
     }
     if (message.chain !== 0) {
       writer.uint32(29).fixed32(message.chain);
-    }
-    if (message.body.length !== 0) {
-      writer.uint32(34).bytes(message.body);
     }
     return writer;
   },
@@ -1548,14 +1577,6 @@ export const Entry: MessageFns<Entry> = {
             }
 
             message.chain = reader.fixed32();
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.body = Buffer.from(reader.bytes());
             continue;
           }
         }
@@ -3617,7 +3638,7 @@ export const Wanted: MessageFns<Wanted> = {
 };
 
 function createBaseSlice(): Slice {
-  return { at: 0n, item: undefined, body: Buffer.alloc(0), rest: undefined, movedBytes: 0n, damaged: false };
+  return { at: 0n, item: undefined, rest: undefined, movedBytes: 0n, damaged: false };
 }
 
 export const Slice: MessageFns<Slice> = {
@@ -3631,20 +3652,17 @@ export const Slice: MessageFns<Slice> = {
     if (message.item !== undefined) {
       WorkItem.encode(message.item, writer.uint32(18).fork()).join();
     }
-    if (message.body.length !== 0) {
-      writer.uint32(26).bytes(message.body);
-    }
     if (message.rest !== undefined) {
-      WorkItem.encode(message.rest, writer.uint32(34).fork()).join();
+      WorkItem.encode(message.rest, writer.uint32(26).fork()).join();
     }
     if (message.movedBytes !== 0n) {
       if (BigInt.asUintN(64, message.movedBytes) !== message.movedBytes) {
         throw new globalThis.Error("value provided for field message.movedBytes of type uint64 too large");
       }
-      writer.uint32(40).uint64(message.movedBytes);
+      writer.uint32(32).uint64(message.movedBytes);
     }
     if (message.damaged !== false) {
-      writer.uint32(48).bool(message.damaged);
+      writer.uint32(40).bool(message.damaged);
     }
     return writer;
   },
@@ -3683,27 +3701,19 @@ export const Slice: MessageFns<Slice> = {
               break;
             }
 
-            message.body = Buffer.from(reader.bytes());
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
             message.rest = WorkItem.decode(reader, reader.uint32());
             continue;
           }
-          case 5: {
-            if (tag !== 40) {
+          case 4: {
+            if (tag !== 32) {
               break;
             }
 
             message.movedBytes = reader.uint64() as bigint;
             continue;
           }
-          case 6: {
-            if (tag !== 48) {
+          case 5: {
+            if (tag !== 40) {
               break;
             }
 

@@ -4,9 +4,11 @@ import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation } from 'grpc-health-check'
+import { serverFrameBytes } from '../../proto/frames.ts'
 import { type AdminServiceServer, AdminServiceService } from '../../proto/generated/admin-service.ts'
 import { type FileServiceServer, FileServiceService } from '../../proto/generated/file-service.ts'
 import { type PeerServiceServer, PeerServiceService } from '../../proto/generated/peer-service.ts'
+import { peerFrameBytes } from './peer-frame.ts'
 
 export interface Services {
   readonly file: FileServiceServer
@@ -37,8 +39,10 @@ export class GrpcServer {
   static async listen(socket: string, services: Services): Promise<GrpcServer> {
     const grpc = new GrpcServer()
     const server = grpc.#server
-    server.addService(FileServiceService, services.file)
-    server.addService(PeerServiceService, services.peer)
+    const session = { ...FileServiceService.session, responseSerialize: serverFrameBytes }
+    const subscribe = { ...PeerServiceService.subscribe, responseSerialize: peerFrameBytes }
+    server.addService({ session }, services.file)
+    server.addService({ subscribe }, services.peer)
     server.addService(AdminServiceService, services.admin)
     grpc.#health.addToServer(server)
     reflection().addToServer(server)

@@ -3,7 +3,7 @@ import { incarnation } from '../../proto/ids.ts'
 import type { Entry, EpochStart, Mark } from '../../replication/entry.ts'
 import type { Heartbeat, HeartbeatReply, Message, StreamContent } from '../../replication/message.ts'
 import type { Progress } from '../../replication/work.ts'
-import { BadFrame, bufferOf, epochFrom, msFrom, present, safe, seqFrom } from './wire.ts'
+import { BadFrame, type Bodies, epochFrom, msFrom, present, safe, seqFrom } from './wire.ts'
 import {
   digestFrom,
   digestTo,
@@ -15,21 +15,21 @@ import {
   workItemTo,
 } from './work-codec.ts'
 
-/** Replication's messages to and from the wire, every field of them. Bodies of entries are not copied here. */
-export function messageTo(message: Message): wire.ReplicaMessage {
-  return { epoch: BigInt(message.epoch), incarnation: message.incarnation, kind: kindTo(message) }
+/** Replication's messages to and from the wire, every field of them. Bodies go to, and come from, the end of the frame. */
+export function messageTo(message: Message, bodies: Uint8Array[]): wire.ReplicaMessage {
+  return { epoch: BigInt(message.epoch), incarnation: message.incarnation, kind: kindTo(message, bodies) }
 }
 
 /** @throws BadFrame for whatever `messageTo` can't have made */
-export function messageFrom(message: wire.ReplicaMessage): Message {
+export function messageFrom(message: wire.ReplicaMessage, bodies: Bodies): Message {
   const envelope = { epoch: epochFrom(message.epoch), incarnation: incarnation(message.incarnation) }
-  return { ...envelope, ...kindFrom(present(message.kind, 'the kind of a message')) }
+  return { ...envelope, ...kindFrom(present(message.kind, 'the kind of a message'), bodies) }
 }
 
 type Kind = NonNullable<wire.ReplicaMessage['kind']>
 type Bare<M> = M extends Message ? Omit<M, 'epoch' | 'incarnation'> : never
 
-function kindTo(message: Message): Kind {
+function kindTo(message: Message, bodies: Uint8Array[]): Kind {
   switch (message.kind) {
     case 'heartbeat':
       return { $case: 'heartbeat', value: heartbeatTo(message) }
@@ -52,7 +52,7 @@ function kindTo(message: Message): Kind {
     case 'stream': {
       const { attempt, number, committed } = message
       const head = { attempt: BigInt(attempt), number: BigInt(number), committed: BigInt(committed) }
-      return { $case: 'stream', value: { ...head, content: contentTo(message.content) } }
+      return { $case: 'stream', value: { ...head, content: contentTo(message.content, bodies) } }
     }
     case 'ack':
       return { $case: 'ack', value: { attempt: BigInt(message.attempt), last: BigInt(message.last) } }
@@ -89,7 +89,7 @@ function kindTo(message: Message): Kind {
   }
 }
 
-function kindFrom(kind: Kind): Bare<Message> {
+function kindFrom(kind: Kind, bodies: Bodies): Bare<Message> {
   switch (kind.$case) {
     case 'heartbeat':
       return heartbeatFrom(kind.value)
@@ -112,7 +112,7 @@ function kindFrom(kind: Kind): Bare<Message> {
     case 'stream': {
       const { attempt, number, committed, content } = kind.value
       const head = { attempt: safe(attempt), number: safe(number), committed: seqFrom(committed) }
-      return { kind: 'stream', ...head, content: contentFrom(content) }
+      return { kind: 'stream', ...head, content: contentFrom(content, bodies) }
     }
     case 'ack':
       return { kind: 'ack', attempt: safe(kind.value.attempt), last: seqFrom(kind.value.last) }
@@ -206,16 +206,16 @@ const progressFrom = (progress: wire.Progress): Progress => ({
   itemsTotal: safe(progress.itemsTotal),
 })
 
-function contentTo(content: StreamContent): NonNullable<wire.Stream['content']> {
+function contentTo(content: StreamContent, bodies: Uint8Array[]): NonNullable<wire.Stream['content']> {
   switch (content.kind) {
     case 'entries':
-      return { $case: 'entries', value: { entries: content.entries.map(entryTo) } }
+      return { $case: 'entries', value: { entries: content.entries.map((entry) => entryTo(entry, bodies)) } }
     case 'commit':
       return { $case: 'commit', value: {} }
     case 'flush':
       return { $case: 'flush', value: { ticket: BigInt(content.ticket) } }
     case 'slice':
-      return { $case: 'slice', value: { ticket: BigInt(content.ticket), slice: sliceTo(content.slice) } }
+      return { $case: 'slice', value: { ticket: BigInt(content.ticket), slice: sliceTo(content.slice, bodies) } }
     case 'verify': {
       const value = { ticket: BigInt(content.ticket), item: workItemTo(content.item), detail: content.detail }
       return { $case: 'verify', value }
@@ -223,16 +223,16 @@ function contentTo(content: StreamContent): NonNullable<wire.Stream['content']> 
   }
 }
 
-function contentFrom(content: wire.Stream['content']): StreamContent {
+function contentFrom(content: wire.Stream['content'], bodies: Bodies): StreamContent {
   switch (content?.$case) {
     case 'entries':
-      return { kind: 'entries', entries: content.value.entries.map(entryFrom) }
+      return { kind: 'entries', entries: content.value.entries.map((entry) => entryFrom(entry, bodies)) }
     case 'commit':
       return { kind: 'commit' }
     case 'flush':
       return { kind: 'flush', ticket: safe(content.value.ticket) }
     case 'slice':
-      return { kind: 'slice', ticket: safe(content.value.ticket), slice: sliceFrom(content.value.slice) }
+      return { kind: 'slice', ticket: safe(content.value.ticket), slice: sliceFrom(content.value.slice, bodies) }
     case 'verify': {
       const { ticket, item, detail } = content.value
       return { kind: 'verify', ticket: safe(ticket), item: workItemFrom(item), detail }
@@ -242,18 +242,16 @@ function contentFrom(content: wire.Stream['content']): StreamContent {
   }
 }
 
-const entryTo = (entry: Entry): wire.Entry => ({
-  epoch: BigInt(entry.epoch),
-  seq: BigInt(entry.seq),
-  chain: entry.chain,
-  body: bufferOf(entry.body),
-})
+function entryTo({ epoch, seq, chain, body }: Entry, bodies: Uint8Array[]): wire.Entry {
+  bodies.push(body)
+  return { epoch: BigInt(epoch), seq: BigInt(seq), chain }
+}
 
-const entryFrom = ({ epoch, seq, chain, body }: wire.Entry): Entry => ({
+const entryFrom = ({ epoch, seq, chain }: wire.Entry, bodies: Bodies): Entry => ({
   epoch: epochFrom(epoch),
   seq: seqFrom(seq),
   chain,
-  body,
+  body: bodies.next(),
 })
 
 const markTo = (mark: Mark): wire.Mark => ({ epoch: BigInt(mark.epoch), seq: BigInt(mark.seq), chain: mark.chain })

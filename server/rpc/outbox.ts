@@ -1,8 +1,14 @@
 import type { PeerMessage } from '../../proto/generated/peer-service.ts'
 
+/** A message, and the large bytes that go with it. */
+export interface Packed {
+  readonly message: PeerMessage
+  readonly bodies: readonly Uint8Array[]
+}
+
 /** Where frames go; `written` is called when one has left this process, or never will. */
 export interface FrameSink {
-  write(messages: PeerMessage[], written: () => void): void
+  write(packed: readonly Packed[], written: () => void): void
   /** The peer does not drain: give it up. */
   overflow(): void
 }
@@ -11,6 +17,8 @@ export interface FrameSink {
 export const outboxBytesMax = 64 << 20
 /** Messages are put together in one frame up to about so much. */
 const frameBytesMax = 1 << 20
+/** About what a message takes besides its bodies. */
+const headBytes = 150
 
 /**
  * Messages for one peer, in order. One frame is on its way at a time; what comes up meanwhile, or in the same turn, goes
@@ -18,7 +26,7 @@ const frameBytesMax = 1 << 20
  */
 export class Outbox {
   readonly #sink: FrameSink
-  #waiting: { readonly message: PeerMessage; readonly bytes: number }[] = []
+  #waiting: { readonly packed: Packed; readonly bytes: number }[] = []
   #bytes = 0
   #busy = false
   #closed = false
@@ -27,10 +35,11 @@ export class Outbox {
     this.#sink = sink
   }
 
-  /** `bytes`: about how many the message takes. */
-  push(message: PeerMessage, bytes: number): void {
+  push(packed: Packed): void {
     if (this.#closed) return
-    this.#waiting.push({ message, bytes })
+    let bytes = headBytes
+    for (const body of packed.bodies) bytes += body.length
+    this.#waiting.push({ packed, bytes })
     this.#bytes += bytes
     if (this.#bytes > outboxBytesMax) {
       this.close()
@@ -59,8 +68,8 @@ export class Outbox {
       this.#busy = false
       return
     }
-    const messages = this.#waiting.splice(0, count).map(({ message }) => message)
-    this.#sink.write(messages, () => {
+    const packed = this.#waiting.splice(0, count).map((waiting) => waiting.packed)
+    this.#sink.write(packed, () => {
       if (this.#closed) return
       this.#bytes -= bytes
       this.#write()

@@ -1,11 +1,11 @@
-import { type ClientDuplexStream, credentials } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js'
 import {
   type PeerFrame,
   type PeerHello,
-  type PeerMessage,
-  PeerServiceClient,
+  PeerServiceService,
   type SubscriberFrame,
 } from '../../proto/generated/peer-service.ts'
+import { peerFrameFrom } from './peer-frame.ts'
 
 /** Between two attempts to dial: short at first, so that a peer that only restarts is back at once. */
 const retryMs = { first: 20, soon: 100, later: 500 } as const
@@ -22,7 +22,7 @@ export interface LinkPorts {
   readonly node: string
   readonly onConnected: () => void
   /** What it throws ends the connection, not the process. */
-  readonly onMessages: (messages: readonly PeerMessage[]) => void
+  readonly onFrame: (frame: PeerFrame) => void
   readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
@@ -30,7 +30,7 @@ export interface LinkPorts {
 export class PeerLink {
   readonly #ports: LinkPorts
   #address: string
-  #client: PeerServiceClient | undefined
+  #client: Client | undefined
   #stream: ClientDuplexStream<SubscriberFrame, PeerFrame> | undefined
   #timer: NodeJS.Timeout | undefined
   #attempts = 0
@@ -57,7 +57,7 @@ export class PeerLink {
 
   #dial(): void {
     if (this.#closed) return
-    const client = new PeerServiceClient(this.#address, credentials.createInsecure(), {
+    const client = new Client(this.#address, credentials.createInsecure(), {
       'grpc-node.flow_control_window': windowBytes,
       'grpc.max_receive_message_length': frameBytesMax,
       'grpc.max_send_message_length': -1,
@@ -70,7 +70,8 @@ export class PeerLink {
         ? {}
         : { 'grpc.keepalive_time_ms': 2000, 'grpc.keepalive_timeout_ms': 2000 }),
     })
-    const stream = client.subscribe()
+    const { path, requestSerialize } = PeerServiceService.subscribe
+    const stream = client.makeBidiStreamRequest(path, requestSerialize, peerFrameFrom)
     this.#client = client
     this.#stream = stream
     const ended = (): void => {
@@ -94,7 +95,7 @@ export class PeerLink {
   #take(frame: PeerFrame): void {
     if (frame.messages.length === 0) return
     try {
-      this.#ports.onMessages(frame.messages)
+      this.#ports.onFrame(frame)
     } catch (error) {
       this.#ports.log('peer.badFrame', { node: this.#ports.node, error: String(error) })
       this.#again()

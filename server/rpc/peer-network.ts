@@ -10,8 +10,9 @@ import { type Incarnation, type NodeId, nodeId } from '../../proto/ids.ts'
 import { controlKinds, type Message } from '../../replication/message.ts'
 import type { Log, Network } from '../../replication/ports.ts'
 import { messageFrom, messageTo } from './message-codec.ts'
-import { Outbox } from './outbox.ts'
+import { Outbox, type Packed } from './outbox.ts'
 import { PeerLink } from './peer-link.ts'
+import { BadFrame, Bodies, bufferOf } from './wire.ts'
 
 export type FileServerMessage = Exclude<NonNullable<PeerMessage['kind']>, { $case: 'replica' }>
 
@@ -56,12 +57,13 @@ export class PeerNetwork implements Network {
     const lane = controlKinds.has(message.kind) ? 'control' : 'bulk'
     const subscriber = this.#subscribers[lane].get(to)
     if (subscriber === undefined) return
-    const value = messageTo(message)
-    subscriber.outbox.push({ kind: { $case: 'replica', value } }, bytesOf(message))
+    const bodies: Uint8Array[] = []
+    const value = messageTo(message, bodies)
+    subscriber.outbox.push({ message: { kind: { $case: 'replica', value } }, bodies })
   }
 
   tell(to: NodeId, message: FileServerMessage): void {
-    this.#subscribers.bulk.get(to)?.outbox.push({ kind: message }, bytesOfFileServer(message))
+    this.#subscribers.bulk.get(to)?.outbox.push(packed(message))
   }
 
   /** Where a peer is, and which process that is. Told again and again; a new process is dialled at once. */
@@ -97,16 +99,17 @@ export class PeerNetwork implements Network {
         log('peer.connected', { node, lane })
         if (lane === 'bulk') onConnected(node)
       },
-      onMessages: (messages) => {
-        for (const message of messages) this.#deliver(node, message)
+      onFrame: ({ messages, bodies }) => {
+        const from = new Bodies(bodies)
+        for (const message of messages) this.#deliver(node, message, from)
       },
       log,
     }
   }
 
-  #deliver(from: NodeId, { kind }: PeerMessage): void {
-    if (kind?.$case === 'replica') this.#ports.onMessage(from, messageFrom(kind.value))
-    else if (kind !== undefined) this.#ports.onFileServer(from, kind)
+  #deliver(from: NodeId, { kind }: PeerMessage, bodies: Bodies): void {
+    if (kind?.$case === 'replica') this.#ports.onMessage(from, messageFrom(kind.value, bodies))
+    else if (kind !== undefined) this.#ports.onFileServer(from, unpacked(kind, bodies))
   }
 
   #onSubscribe(stream: ServerDuplexStream<SubscriberFrame, PeerFrame>): void {
@@ -138,7 +141,7 @@ export class PeerNetwork implements Network {
     }
     const lane: Lane = hello.control ? 'control' : 'bulk'
     const outbox = new Outbox({
-      write: (messages, written) => void stream.write({ hello: undefined, messages }, written),
+      write: (all, written) => void stream.write(frameOf(all), written),
       overflow: () => {
         this.#ports.log('peer.overflow', { node, lane })
         this.#drop(lane, node, subscriber)
@@ -148,7 +151,7 @@ export class PeerNetwork implements Network {
     const former = this.#subscribers[lane].get(node)
     if (former !== undefined) this.#drop(lane, node, former)
     this.#subscribers[lane].set(node, subscriber)
-    stream.write({ hello: this.#hello(lane), messages: [] })
+    stream.write({ hello: this.#hello(lane), messages: [], bodies: [] })
     if (lane === 'bulk') this.#ports.onConnected(node)
     return { lane, node, subscriber }
   }
@@ -173,19 +176,31 @@ function parsedNode(name: string): NodeId | undefined {
   }
 }
 
-/** About how many bytes a message keeps in memory. */
-function bytesOf(message: Message): number {
-  const head = 100
-  if (message.kind !== 'stream') return head
-  const { content } = message
-  if (content.kind === 'slice') return head + content.slice.body.length
-  if (content.kind !== 'entries') return head
-  return content.entries.reduce((sum, { body }) => sum + head + body.length, head)
+const frameOf = (all: readonly Packed[]): PeerFrame => ({
+  hello: undefined,
+  messages: all.map(({ message }) => message),
+  bodies: all.flatMap(({ bodies }) => bodies.map(bufferOf)),
+})
+
+/** The data of a forwarded write goes outside of the message. */
+function packed(message: FileServerMessage): Packed {
+  const forward = message.$case === 'forward' ? message.value : undefined
+  const call = forward?.kind?.$case === 'operation' ? forward.kind.value.kind : undefined
+  if (forward === undefined || call?.$case !== 'write') return { message: { kind: message }, bodies: [] }
+  const operation = { kind: { $case: 'write', value: { ...call.value, data: noBytes } } } as const
+  const kind = { $case: 'operation', value: operation } as const
+  const value = { ...forward, dataOutside: true, kind }
+  return { message: { kind: { $case: 'forward', value } }, bodies: [call.value.data] }
 }
 
-function bytesOfFileServer(message: FileServerMessage): number {
-  const head = 200
-  if (message.$case !== 'forward' || message.value.kind?.$case !== 'operation') return head
-  const operation = message.value.kind.value.kind
-  return operation?.$case === 'write' ? head + operation.value.data.length : head
+/** @throws BadFrame */
+function unpacked(message: FileServerMessage, bodies: Bodies): FileServerMessage {
+  if (message.$case !== 'forward' || !message.value.dataOutside) return message
+  const forward = message.value
+  const call = forward.kind?.$case === 'operation' ? forward.kind.value.kind : undefined
+  if (call?.$case !== 'write') throw new BadFrame('data outside of what is no write')
+  const operation = { kind: { $case: 'write', value: { ...call.value, data: bufferOf(bodies.next()) } } } as const
+  return { $case: 'forward', value: { ...forward, kind: { $case: 'operation', value: operation } } }
 }
+
+const noBytes = Buffer.alloc(0)

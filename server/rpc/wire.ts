@@ -38,3 +38,18 @@ export const keyFrom = (bytes: Buffer): Key => bytes.toString('latin1') as Key
 /** The same memory as a Buffer: nothing is copied. */
 export const bufferOf = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+
+/** The large bytes of a frame, taken one after the other by the messages that need them. */
+export class Bodies {
+  readonly #bodies: readonly Uint8Array[]
+  #taken = 0
+
+  constructor(bodies: readonly Uint8Array[]) {
+    this.#bodies = bodies
+  }
+
+  /** @throws BadFrame when there are not as many as are needed */
+  next(): Uint8Array {
+    return present(this.#bodies[this.#taken++], 'a body')
+  }
+}

@@ -1,7 +1,7 @@
 import type * as wire from '../../proto/generated/peer-service.ts'
 import type { ItemDigest } from '../../replication/ports.ts'
 import type { Slice, Wanted, WorkItem } from '../../replication/work.ts'
-import { BadFrame, bufferOf, keyBytes, keyFrom, present, safe, seqFrom } from './wire.ts'
+import { BadFrame, type Bodies, bufferOf, keyBytes, keyFrom, present, safe, seqFrom } from './wire.ts'
 
 /** Pieces of state and their digests, as replication has them, to and from the wire. Decoding throws BadFrame. */
 
@@ -52,21 +52,24 @@ export function wantedFrom(wanted: wire.Wanted | undefined): Wanted {
   return { item: workItemFrom(item), digests }
 }
 
-export const sliceTo = (slice: Slice): wire.Slice => ({
-  at: BigInt(slice.at),
-  item: workItemTo(slice.item),
-  body: bufferOf(slice.body),
-  rest: slice.rest === undefined ? undefined : workItemTo(slice.rest),
-  movedBytes: BigInt(slice.movedBytes),
-  damaged: slice.damaged,
-})
+/** Its body goes to `bodies`. */
+export function sliceTo(slice: Slice, bodies: Uint8Array[]): wire.Slice {
+  bodies.push(slice.body)
+  return {
+    at: BigInt(slice.at),
+    item: workItemTo(slice.item),
+    rest: slice.rest === undefined ? undefined : workItemTo(slice.rest),
+    movedBytes: BigInt(slice.movedBytes),
+    damaged: slice.damaged,
+  }
+}
 
-export function sliceFrom(message: wire.Slice | undefined): Slice {
+export function sliceFrom(message: wire.Slice | undefined, bodies: Bodies): Slice {
   const slice = present(message, 'a slice')
   return {
     at: seqFrom(slice.at),
     item: workItemFrom(slice.item),
-    body: slice.body,
+    body: bodies.next(),
     rest: slice.rest === undefined ? undefined : workItemFrom(slice.rest),
     movedBytes: safe(slice.movedBytes),
     damaged: slice.damaged,

@@ -65,10 +65,11 @@ export class Forwards {
 function forwardOf(ticket: bigint, handed: Handed): Forward {
   if (handed.kind === 'open') {
     const kind = { $case: 'open', value: handed.hello } as const
-    return { ticket, session: 0n, slot: 0, seq: 0n, caller: undefined, kind }
+    return { ticket, session: 0n, slot: 0, seq: 0n, caller: undefined, kind, dataOutside: false }
   }
   const { session, slot, seq, caller, operation } = handed.change
-  return { ticket, session, slot, seq, caller, kind: { $case: 'operation', value: { kind: operation } } }
+  const kind = { $case: 'operation', value: { kind: operation } } as const
+  return { ticket, session, slot, seq, caller, kind, dataOutside: false }
 }
 
 /** How the primary reads what was handed to it. @throws BadFrame */
