@@ -1,4 +1,6 @@
 import type { Blobs } from './blobs.ts'
+import { inTail } from './body.ts'
+import type { BodyCheck } from './body-check.ts'
 import type { Effect } from './effect.ts'
 import type { KeyState } from './key-state.ts'
 import type { BlockSums } from './sums.ts'
@@ -10,11 +12,18 @@ export interface State {
   readonly sums: BlockSums
 }
 
+export interface ApplyHow {
+  readonly sound: boolean
+  /** Of the body that the effects are from, see `checkBody`. */
+  readonly parts?: BodyCheck['parts'] | undefined
+}
+
 /**
  * Makes effects part of the committed state: blob ranges on their files, keys in the overlay. Not `sound`: what was in
  * the blobs before is not certain, so that nothing is known of the blocks that are touched.
  */
-export function applyEffects(state: State, effects: readonly Effect[], how: { readonly sound: boolean }): void {
+export function applyEffects(state: State, effects: readonly Effect[], how: ApplyHow): void {
+  let tails = 0
   for (const effect of effects) {
     switch (effect.kind) {
       case 'put':
@@ -26,7 +35,7 @@ export function applyEffects(state: State, effects: readonly Effect[], how: { re
       case 'blob.write':
       case 'blob.truncate':
       case 'blob.delete':
-        applyToBlob(state, effect, how.sound)
+        applyToBlob(state, effect, how.sound, inTail(effect) ? how.parts?.[tails++] : undefined)
     }
   }
 }
@@ -35,11 +44,12 @@ function applyToBlob(
   { blobs, sums }: State,
   effect: Exclude<Effect, { kind: 'put' | 'delete' }>,
   sound: boolean,
+  parts: Uint32Array | undefined,
 ): void {
   switch (effect.kind) {
     case 'blob.write': {
       const before = blobs.write(effect.blob, effect.offset, effect.data)
-      return sums.wrote(effect.blob, effect.offset, effect.data, { before, sound })
+      return sums.wrote(effect.blob, effect.offset, effect.data, { before, sound, parts })
     }
     case 'blob.truncate':
       blobs.truncate(effect.blob, effect.size)

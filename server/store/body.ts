@@ -19,6 +19,9 @@ const tags = { put: 1, delete: 2, inlineWrite: 3, tailWrite: 4, truncate: 5, del
 
 type BlobWrite = Extract<Effect, { kind: 'blob.write' }>
 
+/** Do the bytes of this effect stand in the tail of its body? */
+export const inTail = (effect: Effect): boolean => effect.kind === 'blob.write' && effect.data.length >= tailMin
+
 /** An effect as far as the head tells it: bytes in the tail are only counted. */
 export type HeadEffect =
   | Exclude<Effect, BlobWrite>
@@ -57,10 +60,10 @@ function encodeEffect(writer: ByteWriter, effect: Effect, tail: Uint8Array[]): v
       writer.u8(tags.delete)
       return writer.key(effect.key)
     case 'blob.write':
-      writer.u8(effect.data.length < tailMin ? tags.inlineWrite : tags.tailWrite)
+      writer.u8(inTail(effect) ? tags.tailWrite : tags.inlineWrite)
       writer.u64(effect.blob)
       writer.varint(effect.offset)
-      if (effect.data.length < tailMin) return writer.block(effect.data)
+      if (!inTail(effect)) return writer.block(effect.data)
       tail.push(effect.data)
       return writer.varint(effect.data.length)
     case 'blob.truncate':

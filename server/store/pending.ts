@@ -1,6 +1,7 @@
 import type { Key, Seq } from '../../proto/ids.ts'
 import type { View } from '../filesystem/view.ts'
 import type { HeadEffect } from './body.ts'
+import type { BodyCheck } from './body-check.ts'
 import type { Effect } from './effect.ts'
 
 /** An entry that is in the journal and not committed. */
@@ -9,6 +10,7 @@ export interface PendingEntry {
   readonly body: Uint8Array | undefined
   /** Undefined after a restart: then the journal is read again. */
   readonly effects: readonly Effect[] | undefined
+  readonly parts: BodyCheck['parts'] | undefined
   readonly touches: readonly (Effect | HeadEffect)[]
   /** Bytes that its blob writes may yet need on the disk. */
   readonly blobBytes: number

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { Key } from '../../proto/ids.ts'
+import { joined } from './crc-join.ts'
 
 /** Checksums are kept for blocks of so many bytes, the last of a blob being shorter. */
 export const blockBytes = 64 * 1024
@@ -18,6 +19,16 @@ interface Group {
   partial: { readonly at: number; readonly length: number } | undefined
   /** In a blob's first group: no later group than this has sums. */
   lastGroup: number
+}
+
+/** How bytes were written into a blob. */
+export interface WriteHow {
+  /** The size of the blob before. */
+  readonly before: number
+  /** Else nothing is known about how the bytes stand to what was there before. */
+  readonly sound: boolean
+  /** crc32 of the part of `data` for each block, where it is known already. */
+  readonly parts?: Uint32Array | undefined
 }
 
 /** What is to be put into level, or deleted there. */
@@ -61,27 +72,22 @@ export class BlockSums {
     if (sum !== 0) this.#reachTo(blob, group.index)
   }
 
-  /**
-   * `data` was written at `offset` into a blob that had `before` bytes. Not `sound`: nothing is known about how the
-   * bytes stand to what was there before.
-   */
-  wrote(
-    blob: bigint,
-    offset: number,
-    data: Uint8Array,
-    how: { readonly before: number; readonly sound: boolean },
-  ): void {
+  /** `data` was written at `offset`. */
+  wrote(blob: bigint, offset: number, data: Uint8Array, how: WriteHow): void {
     const end = offset + data.length
     const after = Math.max(how.before, end)
-    for (let block = Math.floor(offset / blockBytes); block * blockBytes < end; block++) {
+    const first = Math.floor(offset / blockBytes)
+    for (let block = first; block * blockBytes < end; block++) {
       const start = block * blockBytes
       const from = Math.max(offset, start)
       const to = Math.min(end, start + blockBytes)
-      const toItsEnd = to === Math.min(after, start + blockBytes)
-      const sum =
-        how.sound && toItsEnd
-          ? this.#sumOf(blob, start, data.subarray(from - offset, to - offset), from, how.before)
-          : 0
+      let sum = 0
+      if (how.sound && to === Math.min(after, start + blockBytes)) {
+        const old = from === how.before && from > start ? this.get(blob, block, from - start) : undefined
+        const own = () => how.parts?.[block - first] ?? crc32(data.subarray(from - offset, to - offset))
+        if (from === start) sum = own()
+        else if (old !== undefined) sum = joined(old, own(), to - from)
+      }
       this.set(blob, block, sum, to - start)
     }
   }
@@ -128,13 +134,6 @@ export class BlockSums {
       }
       if (groups.size === 0) this.#groups.delete(blob)
     }
-  }
-
-  /** Of bytes that go to the end of the block at `start`: all of it, or what was appended to what is known. */
-  #sumOf(blob: bigint, start: number, bytes: Uint8Array, from: number, before: number): number {
-    if (from === start) return crc32(bytes)
-    const old = from === before ? this.get(blob, start / blockBytes, from - start) : undefined
-    return old === undefined ? 0 : crc32(bytes, old)
   }
 
   #reachTo(blob: bigint, index: number): void {

@@ -1,5 +1,4 @@
 import assert from 'node:assert'
-import { crc32 } from 'node:zlib'
 import type { Epoch, Key, Seq } from '../../proto/ids.ts'
 import type { Entry, EpochStart, Mark } from '../../replication/entry.ts'
 import type { ItemDigest, Log, Opened, Space, Storage } from '../../replication/ports.ts'
@@ -7,6 +6,7 @@ import type { ResyncMark, Slice, Touched, Wanted, WorkItem } from '../../replica
 import type { View } from '../filesystem/view.ts'
 import { applyEffects } from './apply.ts'
 import { decodeBody, encodeBody, headLength } from './body.ts'
+import { type BodyCheck, checkBody } from './body-check.ts'
 import { Durability } from './durability.ts'
 import type { Effect } from './effect.ts'
 import { isFull } from './file-io.ts'
@@ -63,7 +63,7 @@ export class VolumeStore implements Storage {
   #failure: Error | undefined
   #closed = false
   /** The last body that was checked: it is appended next, nearly always. */
-  #checked: { readonly body: Uint8Array; readonly check: number } | undefined
+  #checked: { readonly body: Uint8Array; readonly found: BodyCheck } | undefined
 
   private constructor({ parts, opened, stored }: OpenedStore, onFailure: ((error: Error) => void) | undefined) {
     this.#parts = parts
@@ -110,12 +110,14 @@ export class VolumeStore implements Storage {
     const headBytes = headLength(entry.body)
     const place = headBytes < entry.body.length ? staging.put(entry.seq, entry.body.subarray(headBytes)) : nowhere
     if (place === 'full') return 'full'
-    if (journal.append(entry, this.check(entry.body), place, entry.body.subarray(0, headBytes)) === 'full') {
+    const { check, parts } = this.#checkOf(entry.body)
+    this.#checked = undefined
+    if (journal.append(entry, check, place, entry.body.subarray(0, headBytes)) === 'full') {
       staging.cut(journal.last.seq)
       return 'full'
     }
     gauge.wrote(entry.body.length)
-    pending.add({ seq: entry.seq, body: entry.body, effects, touches: effects, blobBytes })
+    pending.add({ seq: entry.seq, body: entry.body, effects, parts, touches: effects, blobBytes })
     return 'appended'
   }
 
@@ -159,8 +161,7 @@ export class VolumeStore implements Storage {
   }
 
   check(body: Uint8Array): number {
-    if (this.#checked?.body !== body) this.#checked = { body, check: crc32(body) }
-    return this.#checked.check
+    return this.#checkOf(body).check
   }
 
   commit(to: Seq): void {
@@ -169,7 +170,8 @@ export class VolumeStore implements Storage {
     assert(to <= journal.last.seq, `a commit of ${to}, and the journal ends at ${journal.last.seq}`)
     if (to <= this.#parts.committed) return
     for (let entry = pending.next(to); entry !== undefined; entry = pending.next(to)) {
-      applyEffects(this.#parts, this.#effectsOf(entry), { sound: entry.seq > this.#parts.soundAfter })
+      const sound = entry.seq > this.#parts.soundAfter
+      applyEffects(this.#parts, this.#effectsOf(entry), { sound, parts: entry.parts })
       pending.committed(entry)
       this.#parts.gauge.wrote(entry.blobBytes)
       this.#parts.committed = entry.seq
@@ -320,6 +322,11 @@ export class VolumeStore implements Storage {
     blobs.close()
     resync?.close()
     meta.close()
+  }
+
+  #checkOf(body: Uint8Array): BodyCheck {
+    if (this.#checked?.body !== body) this.#checked = { body, found: checkBody(body) }
+    return this.#checked.found
   }
 
   #effectsOf(entry: PendingEntry): readonly Effect[] {
