@@ -68,7 +68,7 @@ export class Pending implements View {
       if (this.#newest.get(effect.key)?.seq === entry.seq) this.#newest.delete(effect.key)
     }
     if (this.#first < 1000 && this.#first < this.#entries.length) return
-    this.#entries = this.#entries.slice(this.#first)
+    this.#entries.splice(0, this.#first)
     this.#first = 0
   }
 

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -34,7 +35,8 @@ export class ResyncLog {
   }
 
   /** It stands on the disk when this returns. */
-  static create(path: string, id: number, work: readonly WorkItem[]): ResyncLog {
+  static create(path: string, work: readonly WorkItem[]): ResyncLog {
+    const id = randomInt(2 ** 47) // level may still know the steps of an earlier one
     const fd = openSync(`${path}.new`, 'w+')
     const log = new ResyncLog(path, fd, id)
     const writer = new ByteWriter()

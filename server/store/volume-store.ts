@@ -203,7 +203,7 @@ export class VolumeStore implements Storage {
     if (this.#parts.resync === undefined) {
       meta.update({ resyncSteps: 0 })
       meta.syncNow()
-      this.#parts.resync = ResyncLog.create(resyncPath(this.#parts.dir), journal.generation + 1, work)
+      this.#parts.resync = ResyncLog.create(resyncPath(this.#parts.dir), work)
     } else this.#parts.resync.add(work)
     this.#parts.torn = false
     pending.clear()
