@@ -5,7 +5,7 @@ import { mustRun } from '../fixtures/run.ts'
 
 // What the commands say, and that nothing is forgotten between two runs of `banyan up`.
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const cluster = await Cluster.start(t)
 await mustRun('sh', ['-c', 'mkdir "$0/kept" && echo contents > "$0/kept/file"', cluster.tree])

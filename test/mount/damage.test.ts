@@ -9,7 +9,7 @@ import { expect } from '../fixtures/wait.ts'
 
 // What a disk or a person's hand does to one mirror is found by comparing, and mended from the others.
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 const marker = 'a line that stands nowhere else'
 const bigFile = 'damaged.bin'

@@ -9,7 +9,7 @@ import { waitFor } from '../fixtures/wait.ts'
 
 // The disk of one mirror is small. Files that fill it are refused; what fills it from outside costs that mirror its place.
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 const diskMib = 192
 const small = 's2'
@@ -46,6 +46,10 @@ void t.test(
     t.match(refused, /No space left on device/, 'the client is told')
     t.equal(state, 'in-sync', `${small} has not lost its place`)
     for (const file of written) await mustRun('cmp', [source, file])
+    const last = join(cluster.tree, `fill-${written.length}`)
+    const half = (await mustRun('stat', ['-c', '%s', last])).stdout.trim()
+    await mustRun('cmp', ['-n', half, source, last])
+    t.pass(`of the refused file there is what was acknowledged, ${half} bytes, and nothing else`)
     const names = (await mustRun('ls', [cluster.tree])).stdout
     t.comment(`df: ${(await mustRun('df', ['-m', cluster.tree])).stdout.split('\n')[1]}`)
     await mustRun('sh', ['-c', 'rm "$0"/fill-*', cluster.tree])

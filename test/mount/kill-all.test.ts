@@ -5,7 +5,7 @@ import { loadFaults, now, RunningLoad, reportStall } from '../fixtures/running-l
 
 // All servers die at once under load. The machine did not: what was acknowledged is in the hands of its kernel.
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 const cluster = await Cluster.start(t)
 const other = await cluster.mount('other')

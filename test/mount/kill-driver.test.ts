@@ -7,7 +7,7 @@ import { expect, waitFor } from '../fixtures/wait.ts'
 
 // The process that answers a mount's kernel dies under load. Its supervisor holds the mount, and starts another.
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 const rounds = 3
 
 const cluster = await Cluster.start(t)

@@ -5,7 +5,7 @@ import { loadFaults, now, RunningLoad, reportStall } from '../fixtures/running-l
 
 // A server that is not the primary dies under load from two mounts: nobody sees an error, and it comes back by itself.
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 /** With an attested death a mirror costs no lease: what remains is noticing it and one change of the record. */
 const stallMaxMs = 300
 

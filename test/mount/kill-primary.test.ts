@@ -5,7 +5,7 @@ import { loadFaults, now, RunningLoad, reportStall } from '../fixtures/running-l
 
 // The primary dies under load from two mounts: another takes over, nothing acknowledged is lost, nothing happens twice.
 
-t.setTimeout(240_000)
+t.setTimeout(300_000)
 const stallMaxMs = 1000
 /** Each server is to have been killed as primary. */
 const rounds = 3

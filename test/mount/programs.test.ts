@@ -7,7 +7,7 @@ import { gitEnvironment, makeProject, makeRepository, makeTree } from '../fixtur
 
 // What people do with a directory, done by their own programs on a tree with three mirrors.
 
-t.setTimeout(240_000)
+t.setTimeout(590_000)
 
 const report = (t: Test, what: string, ran: Ran) => t.comment(`${what}: ${(ran.ms / 1000).toFixed(1)} s`)
 const count = async (directory: string) =>
@@ -20,7 +20,7 @@ mkdirSync(sources)
 void t.test('a repository of 2,000 files is cloned, checked and found clean', async (t) => {
   const [origin, clone] = [join(sources, 'origin'), join(cluster.tree, 'clone')]
   await makeRepository(origin, 2100)
-  const git = (...args: string[]) => mustRun('git', args, { env: gitEnvironment, limitMs: 180_000 })
+  const git = (...args: string[]) => mustRun('git', args, { env: gitEnvironment, limitMs: 400_000 })
   report(t, 'git clone', await git('clone', '-q', `file://${origin}`, clone))
   report(t, 'git fsck', await git('-C', clone, 'fsck', '--full', '--strict'))
   const status = await git('-C', clone, 'status', '--porcelain')
@@ -36,7 +36,7 @@ void t.test('a tar of 5,000 files is extracted equal, on every mount and after m
   const [plain, archive, extracted] = [join(sources, 'tree'), join(sources, 'tree.tar'), join(cluster.tree, 'tree')]
   makeTree(plain, 5200)
   await mustRun('tar', ['-cf', archive, '-C', sources, 'tree'])
-  report(t, 'tar x', await mustRun('tar', ['-xf', archive, '-C', cluster.tree], { limitMs: 180_000 }))
+  report(t, 'tar x', await mustRun('tar', ['-xf', archive, '-C', cluster.tree], { limitMs: 400_000 }))
   const files = await count(extracted)
   t.comment(`${files} files`)
   t.ok(files >= 5000, 'at least 5,000 files')
@@ -80,7 +80,7 @@ void t.test('a C project is compiled and runs', async (t) => {
   const project = join(cluster.tree, 'project')
   makeProject(join(sources, 'project'), 40)
   await mustRun('cp', ['-r', join(sources, 'project'), project])
-  report(t, 'make -j2', await mustRun('make', ['-C', project, '-j2'], { limitMs: 180_000 }))
+  report(t, 'make -j2', await mustRun('make', ['-C', project, '-j2'], { limitMs: 400_000 }))
   t.equal((await mustRun(join(project, 'sum'), [])).stdout, '820\n', 'the program runs from the tree')
   t.match((await mustRun('make', ['-C', project])).stdout, /up to date/, 'times are right: nothing is made again')
 })
@@ -111,7 +111,7 @@ void t.test('random writes are read back as they were written', async (t) => {
     '--ioengine=psync',
     '--fsync=64',
   ]
-  const fio = await run('fio', [...args, ...more, '--randseed=20', '--output-format=normal'], { limitMs: 180_000 })
+  const fio = await run('fio', [...args, ...more, '--randseed=20', '--output-format=normal'], { limitMs: 400_000 })
   report(t, 'fio --verify', fio)
   t.equal(fio.code, 0, `fio --verify finds no wrong block: ${fio.stderr.slice(0, 500)}`)
   t.match(fio.stdout, /err= 0/)
