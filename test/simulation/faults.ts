@@ -86,6 +86,7 @@ export class Faults {
       case 'cut':
       case 'cutOneWay':
       case 'isolate':
+      case 'sever':
       case 'hold':
       case 'slowLink':
         return this.#beginLink(kind, host.node)
@@ -143,19 +144,20 @@ export class Faults {
     })
   }
 
-  #beginLink(kind: 'cut' | 'cutOneWay' | 'isolate' | 'hold' | 'slowLink', node: NodeId): void {
+  #beginLink(kind: 'cut' | 'cutOneWay' | 'isolate' | 'sever' | 'hold' | 'slowLink', node: NodeId): void {
     const { network, trace, hosts, clients } = this.#victim
     const places = [...hosts.map((host) => host.node), ...clients].filter((place) => place !== node)
     if (places.length === 0) return
     const other = this.#random.pick(places)
-    trace.add(() => `FAULT: ${kind} ${node} ${kind === 'isolate' ? '' : other}`)
+    trace.add(() => `FAULT: ${kind} ${node} ${kind === 'isolate' || kind === 'sever' ? '' : other}`)
     const undo: (() => void)[] = []
     if (kind === 'cut') undo.push(network.cut(node, other), network.cut(other, node))
     if (kind === 'cutOneWay') undo.push(this.#random.chance(0.5) ? network.cut(node, other) : network.cut(other, node))
-    if (kind === 'isolate') {
-      const withDirectory = this.#random.chance(0.5)
-      if (withDirectory) undo.push(this.#victim.directory.cut(node))
-      for (const place of places) undo.push(network.cut(node, place), network.cut(place, node))
+    if (kind === 'isolate' || kind === 'sever') {
+      // Severed, it reaches neither the directory nor the other members, but its clients: what may it tell them?
+      const others = kind === 'isolate' ? places : places.filter((place) => !clients.includes(place))
+      if (kind === 'sever' || this.#random.chance(0.5)) undo.push(this.#victim.directory.cut(node))
+      for (const place of others) undo.push(network.cut(node, place), network.cut(place, node))
     }
     if (kind === 'slowLink') {
       const slowMs = this.#random.pick([20, 100, 400, 1500])
@@ -206,7 +208,10 @@ export class Faults {
     if (hosts.some((other) => other.disk.os.state.damaged.size > 0) || hosts.length < 3) return
     if (directory.current.record.inSync.length < hosts.length) return
     const part = flipIn(host.disk, this.#random)
-    if (part !== undefined) trace.add(() => `FAULT: a bit of ${part} is flipped on ${host.node}`)
+    if (part === undefined) return
+    trace.add(() => `FAULT: a bit of ${part} is flipped on ${host.node}`)
+    // Perhaps at the source of a resync that begins just now.
+    if (this.#random.chance(0.5)) this.#order('resyncFully', this.#random.pick(hosts))
   }
 
   /** What an operator may ask of the primary at any time. */

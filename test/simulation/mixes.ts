@@ -15,6 +15,7 @@ export const faultKinds = [
   'cut',
   'cutOneWay',
   'isolate',
+  'sever',
   'hold',
   'slowLink',
   'directoryDown',
@@ -45,10 +46,10 @@ export const mixes = {
   crashes: { faults: { kill: 2500, killAtPlace: 2000 }, network: 'good', directory: 'good', attested: 0.8 },
   hostCrashes: { faults: { hostCrash: 2500, kill: 5000, powerLoss: 15000 }, network: 'good', directory: 'good', attested: 0.8 },
   powerLoss: { faults: { powerLoss: 4000, hostCrash: 6000, killAtPlace: 6000 }, network: 'good', directory: 'bad', attested: 0.8 },
-  partitions: { faults: { cut: 2500, cutOneWay: 2500, isolate: 3500, hold: 3000 }, network: 'good', directory: 'good', attested: 1 },
+  partitions: { faults: { cut: 2500, cutOneWay: 2500, isolate: 3500, sever: 3500, hold: 3000 }, network: 'good', directory: 'good', attested: 1 },
   slow: { faults: { pause: 1000, slowLink: 1500, hungDisk: 6000 }, network: 'slow', directory: 'bad', attested: 1 },
   directory: {
-    faults: { directoryDown: 4000, directoryCut: 2500, kill: 3500, isolate: 5000, rewatch: 2000 },
+    faults: { directoryDown: 4000, directoryCut: 2500, kill: 3500, isolate: 7000, sever: 5000, rewatch: 2000 },
     network: 'good',
     directory: 'bad',
     attested: 0.8,
@@ -78,6 +79,7 @@ export const mixes = {
       cut: 8000,
       cutOneWay: 8000,
       isolate: 12000,
+      sever: 12000,
       hold: 8000,
       slowLink: 8000,
       directoryDown: 15000,
@@ -137,7 +139,7 @@ export function profileOf(mix: Mix, random: Prng): Profile {
     network: {
       ...networks[mix.network],
       inOrder: random.chance(0.5),
-      bytesPerMs: random.chance(0.2) ? 20 : 100_000,
+      bytesPerMs: random.chance(0.2) ? 200 : 100_000,
     },
     directory: directories[mix.directory],
     storage: {

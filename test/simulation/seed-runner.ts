@@ -5,9 +5,9 @@ import { replayCommand, Simulation } from './simulation.ts'
 process.once('message', (task: SeedTask) => void run(task))
 
 async function run(task: SeedTask): Promise<void> {
-  const { from, step, end, faults, untilViolation } = task
+  const { from, step, end, faults, profile, untilViolation } = task
   for (let seed = from; seed < end; seed += step) {
-    const options = { seed, ...(faults === undefined ? {} : { faults }) }
+    const options = { seed, ...(faults === undefined ? {} : { faults }), ...(profile === undefined ? {} : { profile }) }
     const { mix, violation, events, healedMs, losses } = new Simulation(options).run()
     const result: SeedResult = {
       seed,

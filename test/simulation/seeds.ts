@@ -1,13 +1,14 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { MixName } from './mixes.ts'
+import type { MixName, Profile } from './mixes.ts'
 
 export interface SeedTask {
   readonly from: number
   readonly step: number
   readonly end: number
   readonly faults: MixName | undefined
+  readonly profile: Partial<Profile> | undefined
   readonly untilViolation: boolean
 }
 
@@ -25,6 +26,8 @@ export interface SeedRange {
   readonly from: number
   readonly count: number
   readonly faults?: MixName
+  /** Settles what the seed would choose. */
+  readonly profile?: Partial<Profile>
   readonly processes: number
   readonly untilViolation?: boolean
   /** The program that runs them; by default, the one beside this file. */
@@ -34,11 +37,11 @@ export interface SeedRange {
 
 /** Runs seeds in several processes. With `untilViolation`, all of them end at the first. */
 export async function runSeeds(range: SeedRange): Promise<void> {
-  const { from, count, processes, faults } = range
+  const { from, count, processes, faults, profile } = range
   const untilViolation = range.untilViolation ?? false
   const runner = range.runner ?? fileURLToPath(new URL('./seed-runner.ts', import.meta.url))
   const running = Array.from({ length: processes }, (_, i) => {
-    const task: SeedTask = { from: from + i, step: processes, end: from + count, faults, untilViolation }
+    const task: SeedTask = { from: from + i, step: processes, end: from + count, faults, profile, untilViolation }
     const child = fork(runner, { execArgv: ['--import=tsx'], serialization: 'advanced' })
     child.send(task)
     return child

@@ -163,7 +163,7 @@ export class ModelServer implements Host {
 
   #close(session: string, reply: Reply): void {
     const { pending } = this.#storage
-    if (!pending.keys.has(sessionKey(session) as Key)) return reply({ kind: 'refused', why: 'ended' })
+    if (!pending.keys.has(sessionKey(session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)
     const slots = [...pending.keys.keys()].filter((key) => key.startsWith(`${sessionKey(session)}/`))
     const effects = [sessionKey(session), ...slots].map((key): Effect => ({ kind: 'delete', key: key as Key }))
     this.#propose(effects, 'ok', reply)
@@ -173,11 +173,11 @@ export class ModelServer implements Host {
   #execute(request: RequestId, op: Op, reply: Reply): void {
     const { pending } = this.#storage
     if (isSpoilt(pending, op)) return reply(again)
-    if (!pending.keys.has(sessionKey(request.session) as Key)) return reply({ kind: 'refused', why: 'ended' })
+    if (!pending.keys.has(sessionKey(request.session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)
     const key = slotKey(request.session, request.slot)
     const last = decodeReply(this.#pendingText(key) || encodeReply(0, ''))
     if (request.seq === last.seq) return this.#repeat(key as Key, last.result, reply)
-    if (request.seq !== last.seq + 1) return reply({ kind: 'refused', why: 'misordered' })
+    if (request.seq !== last.seq + 1) return this.#tell({ kind: 'refused', why: 'misordered' }, reply)
     const { effects, result } = execute(pending, op)
     this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)
   }
@@ -185,8 +185,13 @@ export class ModelServer implements Host {
   /** It has been executed: at once if that is committed, else together with the first. */
   #repeat(key: Key, result: string, reply: Reply): void {
     const at = this.#storage.dirtyKey(key)
-    if (at === undefined) return reply({ kind: 'done', result, at: this.#storage.applied })
+    if (at === undefined) return this.#tell({ kind: 'done', result, at: this.#storage.applied }, reply)
     this.#await(at, result, reply)
+  }
+
+  /** An answer that no entry stands behind is one from local state: a primary of the past has nothing to say (R13). */
+  #tell(answer: Answer, reply: Reply): void {
+    reply(this.#replica().mayRead() ? answer : again)
   }
 
   #propose(effects: readonly Effect[], result: string, reply: Reply): void {
