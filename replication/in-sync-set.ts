@@ -180,7 +180,8 @@ export class InSyncSet {
     const { clock } = this.#core.ports
     const { silence, progress } = this.#core.timing
     const { node } = member
-    if (this.#core.deaths.has(node, member.incarnation ?? this.#record()?.incarnations[node])) return 'its process ended'
+    if (this.#core.deaths.has(node, member.incarnation ?? this.#record()?.incarnations[node]))
+      return 'its process ended'
     if (member.mode === 'resyncing' && this.#inSync.includes(node)) return 'it fetches what it missed'
     if (clock.now() - member.lastHeard > silence) return 'it is silent'
     if (this.#stalled(member) && clock.now() - member.ackedAt > progress) return 'it does not get on'

@@ -113,7 +113,10 @@ export class Member {
     }
   }
 
-  /** Says how far the commit has come, unless it knows. */
+  /**
+   * Says how far the commit has come, unless it knows. Entries and answers to questions say it as well, so this is for
+   * the last one before a pause: a message for each commit would cost as much as the entry itself.
+   */
   announce(): void {
     if (this.mode === 'absent') return
     if (Math.min(this.#journal.committed, this.#sent) > this.#announced) this.stream({ kind: 'commit' })

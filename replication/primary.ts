@@ -204,7 +204,6 @@ export class Primary {
     if (committable > before) {
       journal.commit(committable)
       ports.host.committed(committable)
-      for (const member of this.#members.values()) member.announce()
       if (this.#mark !== undefined && before < this.#mark && committable >= this.#mark) this.#established()
     }
     this.#flushes.settle()

@@ -34,24 +34,28 @@ export interface LeaderPorts {
 /** What only the primary does, while this member is it. */
 export class Leader implements Decider {
   readonly #ports: LeaderPorts
-  #reign: 'none' | 'beginning' | 'ready' = 'none'
+  /** Ready when what it begins with is done. */
+  #reign: { ready: boolean } | undefined
 
   constructor(ports: LeaderPorts) {
     this.#ports = ports
   }
 
   get ready(): boolean {
-    return this.#reign === 'ready'
+    return this.#reign?.ready === true
   }
 
   /** The role may have changed. */
   async look(): Promise<void> {
     const { replica, self } = this.#ports
-    if (replica.primary() !== self) this.#reign = 'none'
-    else if (this.#reign === 'none' && replica.mayChange()) {
-      this.#reign = 'beginning'
+    if (replica.primary() !== self) this.#reign = undefined
+    else if (this.#reign === undefined && replica.mayChange()) {
+      const reign = { ready: false }
+      this.#reign = reign
       const begun = await this.#begin()
-      if (this.#reign === 'beginning') this.#reign = begun ? 'ready' : 'none'
+      if (this.#reign !== reign) return // lost meanwhile, and perhaps won again
+      if (begun) reign.ready = true
+      else this.#reign = undefined
     }
   }
 

@@ -31,6 +31,8 @@ export class Orphans {
   /** Where the next round goes on: open orphans must not keep the others from being asked about. */
   #from: Key = prefixes.orphan
   #busy = false
+  /** Open in the last round. */
+  #kept = 0
 
   constructor(ports: OrphanPorts) {
     this.#ports = ports
@@ -73,20 +75,20 @@ export class Orphans {
       if (effects.length > 0 && replica.propose(encodeBody(effects)).outcome !== 'proposed') return
       await turn()
     }
-    if (dead.length > 0) log('orphans.reaped', { reaped: dead.length, open: open.size })
+    if (dead.length > 0) log('orphans.reaped', { reaped: dead.length })
+    if (open.size !== this.#kept) log('orphans.kept', { open: open.size })
+    this.#kept = open.size
   }
 
   async #nextRound(): Promise<void> {
-    const { state, ask, log } = this.#ports
+    const { state, ask } = this.#ports
     const rows = await state.scan(prefixes.orphan, this.#from, roundMax)
     const last = rows.at(-1)
     this.#from = rows.length < roundMax || last === undefined ? prefixes.orphan : after(last[0])
     // What was reaped just now may still stand in committed state.
     const orphans = rows.flatMap(([orphan]) => inoOf(orphan)).filter((ino) => state.pending.get(orphanKey(ino)))
-    const before = this.#round.orphans.length
     this.#round = { round: this.#round.round + 1n, orphans }
     if (orphans.length === 0) return
-    if (orphans.length !== before) log('orphans.asked', { orphans: orphans.length })
     ask(this.#round)
   }
 }

@@ -38,7 +38,9 @@ export class Reads {
     while (!wanted.closed && !wanted.cancelled) {
       if (BigInt(commits.committed) < seen) {
         if (seen > maxPosition) return this.#failed(new FsError('EINVAL', 'a position beyond 2^53'))
-        await Promise.race([commits.reached(seq(Number(seen))), changed()])
+        // The session has it from the primary, which says so to mirrors only with its next entry, or when it is asked.
+        await Promise.race([commits.reached(seq(Number(seen))), this.#upToDate()])
+        if (BigInt(commits.committed) < seen) await changed()
         continue
       }
       if (!replica.mayRead()) {

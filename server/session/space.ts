@@ -3,9 +3,14 @@ import type { ReplicaPort } from './ports.ts'
 
 /**
  * Kept free on every in-sync member: growth ends with ENOSPC before any disk is full, so that deleting always works and
- * the journal has room (it needs some even to make room).
+ * the journal has room (it needs some even to make room). An eighth of a small disk, and never less than what the store
+ * itself keeps, twice.
  */
-export const reserveBytes = 48 << 20
+const reserveBytesMax = 64 << 20
+const reserveBytesMin = 16 << 20
+
+const reserveOf = ({ totalBytes }: Space): number =>
+  Math.max(Math.min(Math.floor(totalBytes / 8), reserveBytesMax), reserveBytesMin)
 
 /** What the volume may still take: the space of the smallest in-sync member, without the reserve. */
 export class VolumeSpace {
