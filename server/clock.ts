@@ -9,25 +9,45 @@ const driftMs = 20
  * kernel for its uptime reads a file: so that is done only when the wall clock has moved differently from hrtime.
  */
 export class HostClock implements Clock {
+  readonly #sources: ClockSources
   #suspendedMs = 0
-  #wallAhead = wallMs() - hrtimeMs()
-  #uptimeAhead = uptimeMs() - hrtimeMs()
+  #wallAhead: number
+  readonly #uptimeAhead: number
+
+  constructor(sources: ClockSources = hostSources) {
+    this.#sources = sources
+    this.#wallAhead = sources.wallMs() - sources.hrtimeMs()
+    this.#uptimeAhead = sources.uptimeMs() - sources.hrtimeMs()
+  }
 
   now(): Ms {
-    const hrtime = hrtimeMs()
-    const wallAhead = wallMs() - hrtime
+    const hrtime = this.#sources.hrtimeMs()
+    const wallAhead = this.#sources.wallMs() - hrtime
     if (Math.abs(wallAhead - this.#wallAhead) > driftMs) {
       this.#wallAhead = wallAhead
-      this.#lookAtUptime()
+      this.#lookAtUptime(hrtime)
     }
     return hrtime + this.#suspendedMs
   }
 
-  #lookAtUptime(): void {
-    const suspended = uptimeMs() - hrtimeMs() - this.#uptimeAhead
+  #lookAtUptime(hrtime: number): void {
+    const suspended = this.#sources.uptimeMs() - hrtime - this.#uptimeAhead
     // Uptime comes in hundredths of a second; time never goes back.
     if (suspended > this.#suspendedMs + driftMs) this.#suspendedMs = suspended
   }
+}
+
+/** What the kernel says, in ms: the first stands still while the machine is suspended, the last does not. */
+export interface ClockSources {
+  hrtimeMs(): number
+  wallMs(): number
+  uptimeMs(): number
+}
+
+const hostSources: ClockSources = {
+  hrtimeMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  uptimeMs: () => os.uptime() * 1000,
 }
 
 /** Nanoseconds since 1970 for the times of files: to the microsecond, and never the same twice. */
@@ -40,7 +60,3 @@ export class FileTimes {
     return this.#last
   }
 }
-
-const hrtimeMs = (): number => performance.now()
-const wallMs = (): number => Date.now()
-const uptimeMs = (): number => os.uptime() * 1000

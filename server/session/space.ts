@@ -9,7 +9,8 @@ import type { ReplicaPort } from './ports.ts'
 const reserveBytesMax = 64 << 20
 const reserveBytesMin = 16 << 20
 
-const reserveOf = ({ totalBytes }: Space): number =>
+/** Of one member's disk. */
+export const reserveOf = ({ totalBytes }: Pick<Space, 'totalBytes'>): number =>
   Math.max(Math.min(Math.floor(totalBytes / 8), reserveBytesMax), reserveBytesMin)
 
 /** What the volume may still take: the space of the smallest in-sync member, without the reserve. */
@@ -32,10 +33,10 @@ export class VolumeSpace {
     let smallest: Space | undefined
     for (const { state, space } of members) {
       if (state !== 'in-sync' || space === undefined) continue
-      if (smallest === undefined || space.freeBytes < smallest.freeBytes) smallest = space
+      const usable = { ...space, freeBytes: Math.max(space.freeBytes - reserveOf(space), 0) }
+      if (smallest === undefined || usable.freeBytes < smallest.freeBytes) smallest = usable
     }
-    if (smallest === undefined) return
-    this.#space = { freeBytes: Math.max(smallest.freeBytes - reserveBytes, 0), totalBytes: smallest.totalBytes }
+    if (smallest !== undefined) this.#space = smallest
   }
 
   get(): Space {

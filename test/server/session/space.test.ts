@@ -1,7 +1,10 @@
 import t from 'tap'
 import type { NodeId } from '../../../proto/ids.ts'
 import type { ReplicaStatus } from '../../../replication/status.ts'
-import { reserveBytes, VolumeSpace } from '../../../server/session/space.ts'
+import { reserveOf, VolumeSpace } from '../../../server/session/space.ts'
+
+const totalBytes = 1 << 30
+const reserveBytes = reserveOf({ totalBytes })
 
 const status = (role: ReplicaStatus['role'], freeBytes: readonly number[]): ReplicaStatus =>
   ({
@@ -9,7 +12,7 @@ const status = (role: ReplicaStatus['role'], freeBytes: readonly number[]): Repl
     members: freeBytes.map((free, index) => ({
       node: `s${index + 1}` as NodeId,
       state: 'in-sync',
-      space: { freeBytes: free, totalBytes: 1 << 30 },
+      space: { freeBytes: free, totalBytes },
     })),
   }) as unknown as ReplicaStatus
 
@@ -28,4 +31,9 @@ void t.test('what was known in an earlier reign is forgotten', async (t) => {
   space.look()
   now = status('primary', [reserveBytes + 1])
   t.ok(space.hasRoom())
+})
+
+void t.test('a small disk keeps a share of itself, not all of it', async (t) => {
+  t.ok(reserveOf({ totalBytes: 100 << 20 }) < 20 << 20)
+  t.equal(reserveOf({ totalBytes: 2 ** 40 }), 64 << 20)
 })
