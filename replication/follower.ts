@@ -175,6 +175,7 @@ export class Follower {
     this.#core.journal.adopt(beat.epoch)
     this.#heardAt = now
     if (beat.to === this.#core.self.incarnation) this.#onOwnBeat(beat, now)
+    else if (this.#attached) this.#fallBehind(now) // it has begun another reign, which does not know of us
     // While we ask the directory to make us primary, nothing may be promised to another.
     const promiseMs = this.#core.swapper.pending === undefined ? this.#core.timing.primaryLease : 0
     if (promiseMs > 0)

@@ -154,8 +154,9 @@ export class Faults {
     if (kind === 'cut') undo.push(network.cut(node, other), network.cut(other, node))
     if (kind === 'cutOneWay') undo.push(this.#random.chance(0.5) ? network.cut(node, other) : network.cut(other, node))
     if (kind === 'isolate' || kind === 'sever') {
-      // Severed, it reaches neither the directory nor the other members, but its clients: what may it tell them?
-      const others = kind === 'isolate' ? places : places.filter((place) => !clients.includes(place))
+      // Severed, it reaches neither the directory nor most of the other members, but its clients: what may it tell them?
+      const reached = (place: string) => kind === 'sever' && (clients.includes(place) || this.#random.chance(0.25))
+      const others = places.filter((place) => !reached(place))
       if (kind === 'sever' || this.#random.chance(0.5)) undo.push(this.#victim.directory.cut(node))
       for (const place of others) undo.push(network.cut(node, place), network.cut(place, node))
     }
@@ -164,7 +165,7 @@ export class Faults {
       undo.push(network.slow(node, other, slowMs), network.slow(other, node, slowMs))
     }
     if (kind === 'hold') return this.#holdOneByOne(this.#random.shuffled(places))
-    this.#for(1500, () => undo.forEach((each) => each()))
+    this.#for(kind === 'sever' ? 3000 : 1500, () => undo.forEach((each) => each()))
   }
 
   /** Links stop one by one and are let go in another order. */

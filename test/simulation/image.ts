@@ -75,7 +75,7 @@ export class Image {
     for (const entry of this.entries) {
       if (entry.seq > after && entry.seq <= to) collect(entry, keys, ranges)
     }
-    return { everything: false, keys: [...keys].sort(), ranges }
+    return { everything: false, keys: [...keys].sort(), ranges: merged(ranges) }
   }
 
   /** The journal begins anew after `base`. What came before it is no longer known by name. */
@@ -139,4 +139,20 @@ function collect(entry: Entry, keys: Set<Key>, ranges: BlobRange[]): void {
     if ('key' in touch) keys.add(touch.key)
     else ranges.push(touch.range)
   }
+}
+
+/** The same bytes in as few ranges as possible. */
+function merged(ranges: readonly BlobRange[]): readonly BlobRange[] {
+  const result: BlobRange[] = []
+  const sorted = [...ranges].sort((a, b) => Number(a.blob - b.blob) || a.offset - b.offset)
+  for (const range of sorted) {
+    const last = result.at(-1)
+    if (last === undefined || last.blob !== range.blob || last.offset + last.length < range.offset) {
+      result.push(range)
+      continue
+    }
+    const end = Math.max(last.offset + last.length, range.offset + range.length)
+    result[result.length - 1] = { ...last, length: end - last.offset }
+  }
+  return result
 }

@@ -56,7 +56,7 @@ export const mixes = {
   },
   stops: { faults: { stop: 2500, pause: 1000, kill: 7000 }, network: 'good', directory: 'good', attested: 0.9 },
   disks: {
-    faults: { fullDisk: 4000, hungDisk: 4000, failedFlush: 5000, kill: 7000 },
+    faults: { fullDisk: 4000, hungDisk: 4000, failedFlush: 5000, kill: 3500 },
     network: 'good',
     directory: 'good',
     attested: 0.9,

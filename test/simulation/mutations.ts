@@ -167,7 +167,7 @@ export const mutations: readonly Mutation[] = [
     name: 'serve reads before the epoch is marked',
     rule: 'R6',
     edits: [core('primary.ts', 'return this.established() && !handedOver &&', 'return !handedOver &&')],
-    faults: 'crashes',
+    faults: 'disks',
     profile: busy,
     within: 150,
     noticedBy: ['reads', 'linearizability'],
@@ -194,7 +194,7 @@ export const mutations: readonly Mutation[] = [
     edits: [core('primary.ts', '!handedOver && this.#core.ports.clock.now() < this.leaseUntil()', '!handedOver')],
     faults: 'partitions',
     within: 60,
-    noticedBy: ['reads', 'linearizability'],
+    noticedBy: ['exactly once', 'reads', 'linearizability'],
   },
   {
     name: 'take over before what was promised to the primary has ended',
@@ -202,7 +202,7 @@ export const mutations: readonly Mutation[] = [
     edits: [core('follower.ts', 'return now >= this.#promisedUntil && now - this.#heardAt', 'return now - this.#heardAt')],
     faults: 'partitions',
     within: 150,
-    noticedBy: ['reads', 'linearizability'],
+    noticedBy: ['exactly once', 'reads', 'linearizability'],
   },
   {
     name: 'trust a journal that may have lost its end',
@@ -242,7 +242,7 @@ export const mutations: readonly Mutation[] = [
     edits: [core('follower.ts', 'if (this.#core.deaths.has(primary, reigning)) return true', 'if (this.#core.ports.clock.now() - this.#heardAt > 300) return true')],
     faults: 'partitions',
     within: 100,
-    noticedBy: ['reads', 'linearizability'],
+    noticedBy: ['exactly once', 'reads', 'linearizability'],
   },
   {
     name: 'forget the epoch check: follow whoever speaks',

@@ -15,4 +15,5 @@ export const regressions: readonly Regression[] = [
   { seed: 101202, story: 'after a loss of power a member led whose state was just being brought over' },
   { seed: 101046, story: 'a member with half a state was waited for, because it had not lost the end of its journal' },
   { seed: 102175, story: 'a moment of silence kept a member out of the set for ever' },
+  { seed: 535, faults: 'partitions', story: 'a member stayed attached to a reign that was over, when its primary had begun another' },
 ]
