@@ -18,12 +18,20 @@ export function checkMembersEqual(hosts: readonly Host[], oracle: Oracle): void 
     const { os } = disk
     const last = oracle.log.at(-1)
     if (os.last.seq !== oracle.log.length || os.last.chain !== (last?.chain ?? 0)) {
-      throw new Violation('members equal', 'R39', `${node} ends at ${os.last.epoch}:${os.last.seq}, the others at ${last?.epoch}:${last?.seq}`)
+      throw new Violation(
+        'members equal',
+        'R39',
+        `${node} ends at ${os.last.epoch}:${os.last.seq}, the others at ${last?.epoch}:${last?.seq}`,
+      )
     }
     checkSame(node, [...os.state.lines()], wanted)
     for (const entry of os.entries) {
       if (oracle.log[entry.seq - 1]?.chain === entry.chain) continue
-      throw new Violation('members equal', 'R39', `${node} has another entry ${entry.epoch}:${entry.seq} than was committed`)
+      throw new Violation(
+        'members equal',
+        'R39',
+        `${node} has another entry ${entry.epoch}:${entry.seq} than was committed`,
+      )
     }
   }
 }
@@ -63,8 +71,14 @@ export function checkLinearizable(history: readonly Done[], oracle: Oracle): voi
     const from = ends[index - 1] ?? Number.NEGATIVE_INFINITY
     const log = oracle.losses[index]?.log ?? oracle.log
     const there = new Map(log.flatMap((entry) => requestsOf(entry).map((name) => [name, entry.seq] as const)))
-    const calls = history.filter((done) => done.invoked < end && (done.request === undefined ? done.invoked >= from : there.has(requestName(done.request))))
-    const hints = calls.map((done) => (done.request === undefined ? (done.at ?? 0) + 0.5 : there.get(requestName(done.request))))
+    const calls = history.filter(
+      (done) =>
+        done.invoked < end &&
+        (done.request === undefined ? done.invoked >= from : there.has(requestName(done.request))),
+    )
+    const hints = calls.map((done) =>
+      done.request === undefined ? (done.at ?? 0) + 0.5 : there.get(requestName(done.request)),
+    )
     const hinted = calls.map((done, i) => ({ ...done, hint: hints[i] ?? 0 }))
     for (const object of objects) checkObject(object, hinted, end)
   }
@@ -73,12 +87,19 @@ export function checkLinearizable(history: readonly Done[], oracle: Oracle): voi
 function checkObject(object: string, history: readonly (Done & { readonly hint: number })[], end: number): void {
   const calls = history
     .filter(({ op, request, returned }) => op.object === object && (request !== undefined || returned < end))
-    .map((done): Call<Op> => (done.returned < end ? done : { ...done, returned: Number.POSITIVE_INFINITY, result: undefined }))
+    .map(
+      (done): Call<Op> =>
+        done.returned < end ? done : { ...done, returned: Number.POSITIVE_INFINITY, result: undefined },
+    )
   if (isLinearizable(calls)) return
   const lines = calls.map(({ op, invoked, returned, result }) => {
     return `  ${invoked.toFixed(1)}..${returned.toFixed(1)} ${JSON.stringify(op)} -> ${result}`
   })
-  throw new Violation('linearizability', 'R3, R18', `no order explains what clients saw of ${object}:\n${shortest(calls, lines).join('\n')}`)
+  throw new Violation(
+    'linearizability',
+    'R3, R18',
+    `no order explains what clients saw of ${object}:\n${shortest(calls, lines).join('\n')}`,
+  )
 }
 
 /** An honest history is explained by the order of the journal at once; who needs a long search has not that order. */
@@ -97,7 +118,9 @@ function shortest(calls: readonly Call<Op>[], lines: readonly string[]): readonl
   const ends = calls.map(({ returned }) => returned).filter(Number.isFinite)
   for (const end of ends.sort((a, b) => a - b)) {
     const until = calls.filter(({ invoked }) => invoked <= end)
-    const cut = until.map((call) => (call.returned <= end ? call : { ...call, returned: Number.POSITIVE_INFINITY, result: undefined }))
+    const cut = until.map((call) =>
+      call.returned <= end ? call : { ...call, returned: Number.POSITIVE_INFINITY, result: undefined },
+    )
     if (!isLinearizable(cut)) return lines.filter((_, i) => (calls[i]?.invoked ?? 0) <= end).slice(-25)
   }
   return lines

@@ -56,7 +56,6 @@ export class Client {
   readonly #profile: ClientProfile
   readonly #lastRead = new Map<string, string>()
   #provider: NodeId
-  #session: Session | undefined
   #opening = false
   readonly #isForgetful: boolean
   /** R20. */
@@ -86,14 +85,16 @@ export class Client {
     const losses = this.#world.losses()
     this.#count += 1
     const nonce = `${this.#name}.${this.#count}`
-    this.#call(() => ({ kind: 'open', nonce }), (answer) => {
-      if (answer.kind !== 'done') return false
-      this.#opening = false
-      const session: Session = { name: answer.result, losses, over: false }
-      this.#session = session
-      for (let slot = 0; slot < this.#profile.slots; slot++) this.#next(session, slot, 1)
-      return true
-    })
+    this.#call(
+      () => ({ kind: 'open', nonce }),
+      (answer) => {
+        if (answer.kind !== 'done') return false
+        this.#opening = false
+        const session: Session = { name: answer.result, losses, over: false }
+        for (let slot = 0; slot < this.#profile.slots; slot++) this.#next(session, slot, 1)
+        return true
+      },
+    )
   }
 
   #next(session: Session, slot: number, seq: number): void {
@@ -110,25 +111,31 @@ export class Client {
 
   #read(session: Session, slot: number, seq: number, op: Op): void {
     const done = this.#begin(op, undefined)
-    this.#call(() => ({ kind: 'read', op, seen: this.#position() }), (answer) => {
-      if (answer.kind !== 'done') return false
-      this.#finish(done, answer)
-      this.#lastRead.set(op.object, answer.result)
-      this.#next(session, slot, seq)
-      return true
-    })
+    this.#call(
+      () => ({ kind: 'read', op, seen: this.#position() }),
+      (answer) => {
+        if (answer.kind !== 'done') return false
+        this.#finish(done, answer)
+        this.#lastRead.set(op.object, answer.result)
+        this.#next(session, slot, seq)
+        return true
+      },
+    )
   }
 
   #change(session: Session, request: RequestId, op: Op): void {
     const done = this.#begin(op, request)
-    this.#call(() => ({ kind: 'change', request, op }), (answer) => {
-      if (answer.kind === 'again') return false
-      if (answer.kind === 'refused') return this.#refused(session, answer.why)
-      this.#world.acknowledged(request)
-      this.#finish(done, answer)
-      this.#next(session, request.slot, request.seq + 1)
-      return true
-    })
+    this.#call(
+      () => ({ kind: 'change', request, op }),
+      (answer) => {
+        if (answer.kind === 'again') return false
+        if (answer.kind === 'refused') return this.#refused(session, answer.why)
+        this.#world.acknowledged(request)
+        this.#finish(done, answer)
+        this.#next(session, request.slot, request.seq + 1)
+        return true
+      },
+    )
   }
 
   /** Refused rightly only when the session was ended by ourselves, or lost with the power of all hosts. */
@@ -141,27 +148,40 @@ export class Client {
   }
 
   #flush(session: Session, slot: number, seq: number): void {
-    this.#call(() => ({ kind: 'flush' }), (answer) => {
-      if (answer.kind !== 'done') return false
-      this.#next(session, slot, seq)
-      return true
-    })
+    this.#call(
+      () => ({ kind: 'flush' }),
+      (answer) => {
+        if (answer.kind !== 'done') return false
+        this.#next(session, slot, seq)
+        return true
+      },
+    )
   }
 
   #renew(session: Session): void {
     this.#abandon(session)
-    this.#call(() => ({ kind: 'close', session: session.name }), (answer) => answer.kind !== 'again')
+    this.#call(
+      () => ({ kind: 'close', session: session.name }),
+      (answer) => answer.kind !== 'again',
+    )
   }
 
   #abandon(session: Session): void {
     session.over = true
-    this.#session = undefined
     this.#open()
   }
 
   #begin(op: Op, request: RequestId | undefined): Done {
     const invoked = this.#world.timeline.now
-    const done: Done = { client: this.#name, op, request, invoked, returned: Number.POSITIVE_INFINITY, result: undefined, at: undefined }
+    const done: Done = {
+      client: this.#name,
+      op,
+      request,
+      invoked,
+      returned: Number.POSITIVE_INFINITY,
+      result: undefined,
+      at: undefined,
+    }
     this.#world.history.push(done)
     return done
   }

@@ -53,7 +53,8 @@ export class Disk {
     }
     // Entries that were cut after the last flush may be back, if nothing was written over them yet.
     const flushed = this.durable.entries.filter((entry) => entry.seq > common)
-    if (flushed.length > 0 && random.chance(0.5)) return { common, tail: flushed.slice(0, 1 + random.below(flushed.length)) }
+    if (flushed.length > 0 && random.chance(0.5))
+      return { common, tail: flushed.slice(0, 1 + random.below(flushed.length)) }
     const unflushed = before.entries.filter((entry) => entry.seq > common)
     return { common, tail: unflushed.slice(0, between(random, 0, unflushed.length)) }
   }

@@ -1,6 +1,6 @@
 import type { Key, NodeId } from '../../proto/ids.ts'
-import type { Disk } from './disk.ts'
 import type { SimDirectory } from './directory.ts'
+import type { Disk } from './disk.ts'
 import type { Host } from './host.ts'
 import { type FaultKind, faultKinds, type Mix } from './mixes.ts'
 import type { SimNetwork } from './network.ts'
@@ -220,7 +220,9 @@ export class Faults {
     // Where bits are flipped, a second copy stays whole.
     const { inSync } = this.#victim.directory.current.record
     if (this.#mix.faults.flip !== undefined && inSync.length < this.#victim.hosts.length) return
-    const primary = this.#victim.hosts.find((host) => host.process?.isStopped === false && host.process.replica.mayChange())
+    const primary = this.#victim.hosts.find(
+      (host) => host.process?.isStopped === false && host.process.replica.mayChange(),
+    )
     this.#victim.trace.add(() => `ORDER: ${primary?.node} ${kind} ${to.node}`)
     primary?.process?.step(() => primary.process?.replica[kind](to.node))
   }
@@ -229,7 +231,7 @@ export class Faults {
 function flipIn(disk: Disk, random: Prng): string | undefined {
   const { keys, blobs, damaged } = disk.os.state
   const names = [...keys.keys()].filter((key) => /^[rld]/.test(key)).sort()
-  const blob = random.chance(0.5) ? [...blobs.keys()].sort()[0] : undefined
+  const blob = random.chance(0.5) ? [...blobs.keys()][0] : undefined
   const bytes = blob === undefined ? undefined : blobs.get(blob)
   if (blob !== undefined && bytes !== undefined && bytes.length > 0) {
     const spoilt = Uint8Array.from(bytes)

@@ -38,7 +38,8 @@ export class Image {
   }
 
   append(entry: Entry): void {
-    if (entry.seq !== this.last.seq + 1) throw new Error(`entry ${entry.seq} after ${this.last.seq}: a hole in the journal`)
+    if (entry.seq !== this.last.seq + 1)
+      throw new Error(`entry ${entry.seq} after ${this.last.seq}: a hole in the journal`)
     if (entry.epoch > (this.history.at(-1)?.epoch ?? 0)) {
       this.history = [...this.history, { epoch: entry.epoch, first: entry.seq }]
     }

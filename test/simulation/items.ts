@@ -14,7 +14,10 @@ const bytesPerSlice = 4 * blockSize
 type Parts = readonly (readonly [part: string, digest: string])[]
 
 /** What a member has of (the first part of) an item, and the other part. */
-export function describe(state: State, item: WorkItem): { readonly wanted: Wanted; readonly rest: WorkItem | undefined } {
+export function describe(
+  state: State,
+  item: WorkItem,
+): { readonly wanted: Wanted; readonly rest: WorkItem | undefined } {
   const { head, rest } = cut(state, item)
   const spoilt = new Set(damagedParts(state, head))
   const parts = partsOf(state, head).map(([part, digest]) => [part, spoilt.has(part) ? 'damaged' : digest])
@@ -66,7 +69,10 @@ function cut(state: State, item: WorkItem): { readonly head: WorkItem; readonly 
     case 'keyRange': {
       const next = keysIn(state, item)[keysPerSlice]
       if (next === undefined) return { head: item, rest: undefined }
-      return { head: { kind: 'keyRange', from: item.from, to: next }, rest: { kind: 'keyRange', from: next, to: item.to } }
+      return {
+        head: { kind: 'keyRange', from: item.from, to: next },
+        rest: { kind: 'keyRange', from: next, to: item.to },
+      }
     }
     case 'range': {
       if (item.length <= bytesPerSlice) return { head: item, rest: undefined }
@@ -76,7 +82,10 @@ function cut(state: State, item: WorkItem): { readonly head: WorkItem; readonly 
     case 'blobRange': {
       const next = blobsIn(state, item)[blobsPerSlice]
       if (next === undefined) return { head: item, rest: undefined }
-      return { head: { kind: 'blobRange', from: item.from, to: next }, rest: { kind: 'blobRange', from: next, to: item.to } }
+      return {
+        head: { kind: 'blobRange', from: item.from, to: next },
+        rest: { kind: 'blobRange', from: next, to: item.to },
+      }
     }
   }
 }

@@ -47,7 +47,12 @@ void t.test('two readers must agree on the order of overlapping writes', async (
 
 void t.test('an item that was appended twice is noticed', async (t) => {
   const append: Call<Op> = { op: { kind: 'append', object: 'l0', item: 'x' }, invoked: 0, returned: 1, result: 'ok' }
-  const readList = (result: string): Call<Op> => ({ op: { kind: 'read', object: 'l0' }, invoked: 2, returned: 3, result })
+  const readList = (result: string): Call<Op> => ({
+    op: { kind: 'read', object: 'l0' },
+    invoked: 2,
+    returned: 3,
+    result,
+  })
   t.ok(linearize(model, [append, readList(',x')]))
   t.equal(linearize(model, [append, readList(',x,x')]), undefined)
 })

@@ -44,9 +44,24 @@ export const mixes = {
   calm: { faults: { handOver: 3000 }, network: 'good', directory: 'good', attested: 1 },
   lossy: { faults: { hold: 2000, slowLink: 2000 }, network: 'lossy', directory: 'good', attested: 1 },
   crashes: { faults: { kill: 2500, killAtPlace: 2000 }, network: 'good', directory: 'good', attested: 0.8 },
-  hostCrashes: { faults: { hostCrash: 2500, kill: 5000, powerLoss: 15000 }, network: 'good', directory: 'good', attested: 0.8 },
-  powerLoss: { faults: { powerLoss: 4000, hostCrash: 6000, killAtPlace: 6000 }, network: 'good', directory: 'bad', attested: 0.8 },
-  partitions: { faults: { cut: 2500, cutOneWay: 2500, isolate: 3500, sever: 3500, hold: 3000 }, network: 'good', directory: 'good', attested: 1 },
+  hostCrashes: {
+    faults: { hostCrash: 2500, kill: 5000, powerLoss: 15000 },
+    network: 'good',
+    directory: 'good',
+    attested: 0.8,
+  },
+  powerLoss: {
+    faults: { powerLoss: 4000, hostCrash: 6000, killAtPlace: 6000 },
+    network: 'good',
+    directory: 'bad',
+    attested: 0.8,
+  },
+  partitions: {
+    faults: { cut: 2500, cutOneWay: 2500, isolate: 3500, sever: 3500, hold: 3000 },
+    network: 'good',
+    directory: 'good',
+    attested: 1,
+  },
   slow: { faults: { pause: 1000, slowLink: 1500, hungDisk: 6000 }, network: 'slow', directory: 'bad', attested: 1 },
   directory: {
     faults: { directoryDown: 4000, directoryCut: 2500, kill: 3500, isolate: 7000, sever: 5000, rewatch: 2000 },
@@ -67,7 +82,12 @@ export const mixes = {
     directory: 'good',
     attested: 0.8,
   },
-  rot: { faults: { flip: 1500, pause: 3000, handOver: 4000, resyncFully: 2500 }, network: 'good', directory: 'good', attested: 1 },
+  rot: {
+    faults: { flip: 1500, pause: 3000, handOver: 4000, resyncFully: 2500 },
+    network: 'good',
+    directory: 'good',
+    attested: 1,
+  },
   everything: {
     faults: {
       kill: 8000,

@@ -1,8 +1,7 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { mkdir } from 'node:fs/promises'
 import type { Mutation } from './mutations.ts'
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url))
@@ -32,7 +31,10 @@ export async function plant(mutation: Mutation): Promise<Mutant> {
     const before = await readFile(path, 'utf8')
     const found = before.split(find).length - 1
     if (found !== 1) throw new Error(`'${mutation.name}': its text is ${found} times in ${file}, not once:\n${find}`)
-    await writeFile(path, before.replace(find, () => replace))
+    await writeFile(
+      path,
+      before.replace(find, () => replace),
+    )
   }
   return {
     runner: join(root, 'test/simulation/seed-runner.ts'),

@@ -22,7 +22,11 @@ interface Edit {
 }
 
 const core = (file: string, find: string, replace: string): Edit => ({ file: `replication/${file}`, find, replace })
-const model = (file: string, find: string, replace: string): Edit => ({ file: `test/simulation/${file}`, find, replace })
+const model = (file: string, find: string, replace: string): Edit => ({
+  file: `test/simulation/${file}`,
+  find,
+  replace,
+})
 
 /** Many clients that don't wait, on slow disks and links: whatever has a moment to go wrong in, has it longer. */
 const busy: Partial<Profile> = {
@@ -38,15 +42,27 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'acknowledge before all in-sync members have it',
     rule: 'R4',
-    edits: [core('in-sync-set.ts', 'for (const member of this.required()) least', 'for (const member of [...this.required()].slice(1)) least')],
+    edits: [
+      core(
+        'in-sync-set.ts',
+        'for (const member of this.required()) least',
+        'for (const member of [...this.required()].slice(1)) least',
+      ),
+    ],
     faults: 'calm',
     within: 20,
-    noticedBy: ['nesting'],
+    noticedBy: ['nesting', 'invariants'],
   },
   {
     name: 'reuse a sequence after takeover: forget what was not known to be committed',
     rule: 'R1, R6',
-    edits: [core('primary.ts', '    this.#writeMark()\n  }\n\n  get since', '    core.journal.cut(core.journal.committed)\n    this.#writeMark()\n  }\n\n  get since')],
+    edits: [
+      core(
+        'primary.ts',
+        '    this.#writeMark()\n  }\n\n  get since',
+        '    core.journal.cut(core.journal.committed)\n    this.#writeMark()\n  }\n\n  get since',
+      ),
+    ],
     faults: 'crashes',
     within: 60,
     noticedBy: ['lost', 'acknowledged', 'nesting', 'invariants'],
@@ -74,9 +90,21 @@ export const mutations: readonly Mutation[] = [
     name: 'forget replies at takeover: they are only in the memory of the primary',
     rule: 'R30',
     edits: [
-      model('server.ts', 'this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)', 'this.#memory.set(key, encodeReply(request.seq, result))\n    this.#propose(effects, result, reply)'),
-      model('server.ts', 'decodeReply(this.#pendingText(key) || encodeReply(0, \'\'))', "decodeReply(this.#memory.get(key) || encodeReply(request.seq - 1, ''))"),
-      model('server.ts', 'readonly #forwarded = new Map<number, Waiting>()', 'readonly #forwarded = new Map<number, Waiting>()\n  readonly #memory = new Map<string, string>()'),
+      model(
+        'server.ts',
+        'this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)',
+        'this.#memory.set(key, encodeReply(request.seq, result))\n    this.#propose(effects, result, reply)',
+      ),
+      model(
+        'server.ts',
+        "decodeReply(this.#pendingText(key) || encodeReply(0, ''))",
+        "decodeReply(this.#memory.get(key) || encodeReply(request.seq - 1, ''))",
+      ),
+      model(
+        'server.ts',
+        'readonly #forwarded = new Map<number, Waiting>()',
+        'readonly #forwarded = new Map<number, Waiting>()\n  readonly #memory = new Map<string, string>()',
+      ),
     ],
     faults: 'crashes',
     within: 40,
@@ -85,10 +113,16 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'an ended session is taken for a new one',
     rule: 'R31',
-    edits: [model('server.ts', "if (!pending.keys.has(sessionKey(request.session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)", '')],
+    edits: [
+      model(
+        'server.ts',
+        "if (!pending.keys.has(sessionKey(request.session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)",
+        '',
+      ),
+    ],
     faults: 'lossy',
     within: 150,
-    noticedBy: ['exactly once', 'members equal', 'linearizability'],
+    noticedBy: ['exactly once', 'verify', 'members equal', 'linearizability'],
   },
   {
     name: 'refuse a request without looking at the lease',
@@ -102,13 +136,17 @@ export const mutations: readonly Mutation[] = [
     name: 'trust the tail of a returning member',
     rule: 'R6, R34',
     edits: [
-      core('history.ts', 'return Math.min(endOf(a, start.epoch), endOf(b, start.epoch)) as Seq', 'return Math.min(a.last.seq, b.last.seq) as Seq'),
+      core(
+        'history.ts',
+        'return Math.min(endOf(a, start.epoch), endOf(b, start.epoch)) as Seq',
+        'return Math.min(a.last.seq, b.last.seq) as Seq',
+      ),
       core('attachments.ts', 'return theirs === undefined ||', 'return true || theirs === undefined ||'),
       core('journal.ts', 'return entry.chain === nextChain(', 'return true || entry.chain === nextChain('),
     ],
     faults: 'crashes',
     within: 60,
-    noticedBy: ['nesting', 'lost', 'members equal', 'log'],
+    noticedBy: ['nesting', 'lost', 'verify', 'members equal', 'log'],
   },
   {
     name: 'skip a slice of a resync',
@@ -116,31 +154,41 @@ export const mutations: readonly Mutation[] = [
     edits: [core('resync-target.ts', 'const rest = [slice.rest, this.#rest]', 'const rest = [slice.rest]')],
     faults: 'resyncs',
     within: 60,
-    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+    noticedBy: ['exactly once', 'verify', 'members equal', 'reads', 'linearizability', 'liveness'],
   },
   {
     name: 'forget what a returning member has touched by itself',
     rule: 'R35',
     edits: [core('follower.ts', '[...work, ...own]', 'work')],
-    faults: 'powerLoss',
-    within: 150,
-    noticedBy: ['members equal', 'reads', 'linearizability'],
+    faults: 'hostCrashes',
+    within: 400,
+    noticedBy: ['verify', 'members equal', 'reads', 'linearizability'],
   },
   {
     name: 'apply a slice after a newer live entry: it was read long before it was sent',
     rule: 'R37, S13',
     edits: [
-      model('storage.ts', 'this.#answer(this.#profile.readMs, () => done(sliceOf(this.state, wanted)))', 'const early = sliceOf(this.state, wanted)\n    this.#answer(this.#profile.readMs, () => done(early))'),
+      model(
+        'storage.ts',
+        'this.#answer(this.#profile.readMs, () => done(sliceOf(this.state, wanted)))',
+        'const early = sliceOf(this.state, wanted)\n    this.#answer(this.#profile.readMs, () => done(early))',
+      ),
     ],
     faults: 'resyncs',
     profile: busy,
-    within: 60,
-    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+    within: 200,
+    noticedBy: ['verify', 'members equal', 'reads', 'linearizability', 'liveness'],
   },
   {
     name: 'acknowledge a payload that only the memory of the process has',
     rule: 'R7',
-    edits: [model('storage.ts', '    const { os, amnesia } = disk\n', '    if (disk.os.last.seq > disk.os.applied) disk.os.cut((disk.os.last.seq - 1) as Seq)\n    const { os, amnesia } = disk\n')],
+    edits: [
+      model(
+        'storage.ts',
+        '    const { os, amnesia } = disk\n',
+        '    if (disk.os.last.seq > disk.os.applied) disk.os.cut((disk.os.last.seq - 1) as Seq)\n    const { os, amnesia } = disk\n',
+      ),
+    ],
     faults: 'crashes',
     within: 60,
     noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'invariants'],
@@ -157,7 +205,11 @@ export const mutations: readonly Mutation[] = [
     name: 'grow the set before the newcomer acknowledges',
     rule: 'R10',
     edits: [
-      core('in-sync-set.ts', 'return this.#inSync.includes(node) || (this.#core.swapper.pending?.inSync.includes(node) ?? false)', 'return this.#inSync.includes(node)'),
+      core(
+        'in-sync-set.ts',
+        'return this.#inSync.includes(node) || (this.#core.swapper.pending?.inSync.includes(node) ?? false)',
+        'return this.#inSync.includes(node)',
+      ),
     ],
     faults: 'resyncs',
     within: 150,
@@ -175,7 +227,9 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'commit without a member before its lease has ended',
     rule: 'R4',
-    edits: [core('in-sync-set.ts', 'if (member.grantedUntil > now) this.#lingering.set(node, member.grantedUntil)', '')],
+    edits: [
+      core('in-sync-set.ts', 'if (member.grantedUntil > now) this.#lingering.set(node, member.grantedUntil)', ''),
+    ],
     faults: 'partitions',
     within: 150,
     noticedBy: ['reads', 'linearizability'],
@@ -183,7 +237,13 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'a mirror reads without looking at its lease',
     rule: 'R13',
-    edits: [core('follower.ts', 'return this.#attached && this.#core.ports.clock.now() < this.#leaseUntil', 'return this.#attached && this.#leaseUntil > 0')],
+    edits: [
+      core(
+        'follower.ts',
+        'return this.#attached && this.#core.ports.clock.now() < this.#leaseUntil',
+        'return this.#attached && this.#leaseUntil > 0',
+      ),
+    ],
     faults: 'stops',
     within: 60,
     noticedBy: ['reads', 'linearizability'],
@@ -199,7 +259,9 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'take over before what was promised to the primary has ended',
     rule: 'R13',
-    edits: [core('follower.ts', 'return now >= this.#promisedUntil && now - this.#heardAt', 'return now - this.#heardAt')],
+    edits: [
+      core('follower.ts', 'return now >= this.#promisedUntil && now - this.#heardAt', 'return now - this.#heardAt'),
+    ],
     faults: 'partitions',
     within: 150,
     noticedBy: ['exactly once', 'reads', 'linearizability'],
@@ -210,20 +272,32 @@ export const mutations: readonly Mutation[] = [
     edits: [model('storage.ts', 'durable, amnesia, resync: mark }', 'durable, amnesia: false, resync: mark }')],
     faults: 'hostCrashes',
     within: 60,
-    noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'flushed', 'members equal'],
+    noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'flushed', 'verify', 'members equal'],
   },
   {
     name: 'the first to come back leads, not the longest journal',
     rule: 'R12',
-    edits: [core('recovery.ts', 'return [...record.inSync, ...record.eligible].every((node) => {', 'return [...record.inSync].slice(0, 0).every((node) => {')],
+    edits: [
+      core(
+        'recovery.ts',
+        'return [...record.inSync, ...record.eligible].every((node) => {',
+        'return [...record.inSync].slice(0, 0).every((node) => {',
+      ),
+    ],
     faults: 'powerLoss',
-    within: 100,
+    within: 400,
     noticedBy: ['flushed', 'lost'],
   },
   {
     name: 'a swap whose answer was lost is taken for failed',
     rule: 'R9, R10',
-    edits: [core('swapper.ts', '    pending.sentAt = this.#ports.clock.now()\n    this.#ports.directory.swap(pending.expected, pending.next)', '    this.#pending = undefined')],
+    edits: [
+      core(
+        'swapper.ts',
+        '    pending.sentAt = this.#ports.clock.now()\n    this.#ports.directory.swap(pending.expected, pending.next)',
+        '    this.#pending = undefined',
+      ),
+    ],
     faults: 'directory',
     within: 150,
     noticedBy: ['nesting', 'reads', 'linearizability', 'invariants', 'liveness'],
@@ -231,7 +305,13 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'a process takes up the role of the one before it',
     rule: 'S20',
-    edits: [core('replica.ts', 'record.primary === self.node && record.incarnations[self.node] === self.incarnation', 'record.primary === self.node')],
+    edits: [
+      core(
+        'replica.ts',
+        'record.primary === self.node && record.incarnations[self.node] === self.incarnation',
+        'record.primary === self.node',
+      ),
+    ],
     faults: 'crashes',
     within: 100,
     noticedBy: ['nesting', 'labels', 'lost', 'reads', 'invariants', 'acknowledged', 'log', 'liveness'],
@@ -239,7 +319,13 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'silence is taken for death',
     rule: 'S17',
-    edits: [core('follower.ts', 'if (this.#core.deaths.has(primary, reigning)) return true', 'if (this.#core.ports.clock.now() - this.#heardAt > 300) return true')],
+    edits: [
+      core(
+        'follower.ts',
+        'if (this.#core.deaths.has(primary, reigning)) return true',
+        'if (this.#core.ports.clock.now() - this.#heardAt > 300) return true',
+      ),
+    ],
     faults: 'partitions',
     within: 100,
     noticedBy: ['exactly once', 'reads', 'linearizability'],
@@ -252,7 +338,7 @@ export const mutations: readonly Mutation[] = [
       core('follower.ts', 'return beat.epoch > this.#core.journal.epoch || this.#leader === undefined', 'return true'),
     ],
     faults: 'partitions',
-    within: 150,
+    within: 400,
     noticedBy: ['reads', 'linearizability', 'nesting', 'invariants'],
   },
   {
@@ -260,24 +346,45 @@ export const mutations: readonly Mutation[] = [
     rule: 'R38',
     edits: [core('slice-source.ts', 'if (slice.damaged) return this.#damaged(slice.item)', '')],
     faults: 'rot',
-    within: 150,
-    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness'],
+    within: 400,
+    noticedBy: ['verify', 'members equal', 'reads', 'linearizability', 'liveness'],
   },
   {
     name: 'not marked as out of sync before the first key changes',
     rule: 'R36',
-    edits: [model('storage.ts', '    os.beginResync(base, history, work)\n', '    os.beginResync(base, history, work)\n    const all = os.mark\n    os.mark = undefined\n    this.#hooks.later(0, () => {\n      os.mark = all\n    })\n')],
+    edits: [
+      model(
+        'storage.ts',
+        '    os.beginResync(base, history, work)\n',
+        '    os.beginResync(base, history, work)\n    const all = os.mark\n    os.mark = undefined\n    this.#hooks.later(0, () => {\n      os.mark = all\n    })\n',
+      ),
+    ],
     faults: 'resyncs',
     within: 150,
-    noticedBy: ['members equal', 'reads', 'linearizability', 'liveness', 'nesting', 'invariants'],
+    noticedBy: [
+      'exactly once',
+      'verify',
+      'members equal',
+      'reads',
+      'linearizability',
+      'liveness',
+      'nesting',
+      'invariants',
+    ],
   },
   {
     name: 'the mark of a resync goes before its slices are on the disk',
     rule: 'S11',
-    edits: [core('resync-target.ts', 'this.#core.ports.storage.flush((outcome, upTo) => {', ";((done: (outcome: string, upTo: number) => void) => done('flushed', this.#core.journal.committed))((outcome, upTo) => {")],
+    edits: [
+      core(
+        'resync-target.ts',
+        'this.#core.ports.storage.flush((outcome, upTo) => {',
+        ";((done: (outcome: string, upTo: number) => void) => done('flushed', this.#core.journal.committed))((outcome, upTo) => {",
+      ),
+    ],
     faults: 'hostCrashes',
-    within: 150,
-    noticedBy: ['members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
+    within: 400,
+    noticedBy: ['verify', 'members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
   },
   {
     name: 'commit in a set that is too small',

@@ -129,7 +129,7 @@ export function randomOp(
 ): Op {
   const object = random.pick(objects)
   if (random.chance(readShare)) return { kind: 'read', object }
-  switch (object[0]) {
+  switch (object.charAt(0)) {
     case 'r':
       if (random.chance(0.5)) return { kind: 'write', object, value: id }
       return { kind: 'compareAndSet', object, expected: lastRead.get(object) ?? '', value: id }

@@ -71,7 +71,11 @@ export class Oracle {
     const request = requestOf(entry)
     if (request === undefined) return
     if (this.#requests.has(request)) {
-      throw new Violation('exactly once', 'R29', `request ${request} takes effect twice: at ${this.#requests.get(request)} and ${entry.seq}`)
+      throw new Violation(
+        'exactly once',
+        'R29',
+        `request ${request} takes effect twice: at ${this.#requests.get(request)} and ${entry.seq}`,
+      )
     }
     this.#requests.set(request, entry.seq)
   }
@@ -111,19 +115,28 @@ export class Oracle {
   flushed(upTo: Seq): void {
     for (const [node, disk] of this.#members(this.#view.record().inSync)) {
       if (this.#torn.has(node) || disk.durable.last.seq >= upTo) continue
-      throw new Violation('flushed', 'R7', `a flush up to ${upTo} was answered; ${node} has flushed up to ${disk.durable.last.seq}`)
+      throw new Violation(
+        'flushed',
+        'R7',
+        `a flush up to ${upTo} was answered; ${node} has flushed up to ${disk.durable.last.seq}`,
+      )
     }
     if (upTo > this.#flushed) this.#flushed = Math.min(upTo, this.#log.length) as Seq
   }
 
   /** A member answered a read, first asked for when `knownThen` was what clients knew, from its state as of `at`. */
   readAnswered(node: NodeId, op: Op, at: Seq, knownThen: Seq): void {
-    if (at > this.#log.length) throw new Violation('reads', 'R3', `${node} read state ${at}, which nobody has committed`)
+    if (at > this.#log.length)
+      throw new Violation('reads', 'R3', `${node} read state ${at}, which nobody has committed`)
     const { keys, blob } = touchedBy(op.object)
     for (let seq = at + 1; seq <= knownThen; seq++) {
       const entry = this.#log[seq - 1]
       if (entry === undefined || !touches(entry, keys, blob)) continue
-      throw new Violation('reads', 'R13, R18', `${node} read ${op.object} as of ${at}, though entry ${seq} was acknowledged before`)
+      throw new Violation(
+        'reads',
+        'R13, R18',
+        `${node} read ${op.object} as of ${at}, though entry ${seq} was acknowledged before`,
+      )
     }
   }
 
@@ -132,7 +145,8 @@ export class Oracle {
     const before = this.#log.at(-1)
     const at = `entry ${entry.epoch}:${entry.seq}, committed by ${node}`
     if (entry.seq !== this.#log.length + 1) throw new Violation('log', 'R1', `${at}, after ${this.#log.length}: a hole`)
-    if (before !== undefined && before.epoch > entry.epoch) throw new Violation('log', 'R5', `${at}, after one of ${before.epoch}`)
+    if (before !== undefined && before.epoch > entry.epoch)
+      throw new Violation('log', 'R5', `${at}, after one of ${before.epoch}`)
     if (entry.chain !== nextChain(before?.chain ?? 0, entry.epoch, checkBody(entry.body))) {
       throw new Violation('log', 'R39', `${at}, does not continue the history before it`)
     }
@@ -147,9 +161,11 @@ export class Oracle {
 
   #lose(node: NodeId, entry: Entry): void {
     const what = `${node} committed ${entry.epoch}:${entry.seq} in the place of ${this.#log[entry.seq - 1]?.epoch}:${entry.seq}`
-    if (this.#lostIn === undefined) throw new Violation('lost', 'R1, R12', `${what}, though not everybody had lost something`)
+    if (this.#lostIn === undefined)
+      throw new Violation('lost', 'R1, R12', `${what}, though not everybody had lost something`)
     const kept = (entry.seq - 1) as Seq
-    if (kept < this.#flushed) throw new Violation('flushed', 'R12', `${what}; everything up to ${this.#flushed} was flushed`)
+    if (kept < this.#flushed)
+      throw new Violation('flushed', 'R12', `${what}; everything up to ${this.#flushed} was flushed`)
     this.losses.push({ at: this.#view.now(), kept, log: this.#log })
     this.#log = this.#log.slice(0, kept)
     this.#requests = new Map([...this.#requests].filter(([, seq]) => seq <= kept))

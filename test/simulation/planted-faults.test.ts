@@ -31,6 +31,7 @@ for (const mutation of mutations) {
       },
     })
     t.ok(seen, `noticed within ${within} seeds of '${faults}': after ${runs}`)
-    if (seen?.violation !== undefined) t.ok(noticedBy.includes(seen.violation.checker), seen.violation.what.slice(0, 300))
+    if (seen?.violation !== undefined)
+      t.ok(noticedBy.includes(seen.violation.checker), seen.violation.what.slice(0, 300))
   })
 }

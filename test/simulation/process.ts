@@ -96,8 +96,9 @@ export class Process {
     } catch (error) {
       if (error instanceof Violation) throw error
       const mayEnd = error === killed || this.#host.disk.refused
-      if (!mayEnd) throw new Violation('invariants', 'R1-R42', `${this.node}: ${error instanceof Error ? error.stack : error}`)
-      this.#world.trace.add(() => `${this.incarnation} ends: ${error instanceof Error ? error.message : error}`)
+      const what = error instanceof Error ? (error.stack ?? error.message) : 'something that is no error was thrown'
+      if (!mayEnd) throw new Violation('invariants', 'R1-R42', `${this.node}: ${what}`)
+      this.#world.trace.add(() => `${this.incarnation} ends: ${what.split('\n')[0]}`)
       this.end()
       this.#world.ended(this)
     }

@@ -8,12 +8,19 @@ export interface Regression {
 }
 
 export const regressions: readonly Regression[] = [
-  { seed: 75, story: 'a returning member applied entries that it had in common with the primary and that were not committed' },
+  {
+    seed: 75,
+    story: 'a returning member applied entries that it had in common with the primary and that were not committed',
+  },
   { seed: 261, story: 'the answer to a flush was lost, and nobody asked that member ever again' },
   { seed: 42, story: 'below minInSync nobody was brought over before the mark was committed, which needed them' },
   { seed: 935, story: 'a member told to follow from before what it had applied refused, and asked for ever' },
   { seed: 101202, story: 'after a loss of power a member led whose state was just being brought over' },
   { seed: 101046, story: 'a member with half a state was waited for, because it had not lost the end of its journal' },
   { seed: 102175, story: 'a moment of silence kept a member out of the set for ever' },
-  { seed: 535, faults: 'partitions', story: 'a member stayed attached to a reign that was over, when its primary had begun another' },
+  {
+    seed: 535,
+    faults: 'partitions',
+    story: 'a member stayed attached to a reign that was over, when its primary had begun another',
+  },
 ]

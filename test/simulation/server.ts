@@ -47,7 +47,7 @@ export class ModelServer implements Host {
   readonly #proposed = new Map<Seq, Proposed>()
   readonly #forwarded = new Map<number, Waiting>()
   /** Reads that wait until this member has applied so much. */
-  #behind: (Waiting & { readonly until: Seq; readonly then: () => void })[] = []
+  #behind: (Waiting & { readonly until: Seq; readonly go: () => void })[] = []
   readonly #questions = new Map<number, Waiting & { readonly op: Op }>()
   readonly #flushes = new Map<number, { readonly reply: Reply; readonly upTo: Seq }>()
   readonly #verifications = new Map<number, (digests: Digests | undefined) => void>()
@@ -173,7 +173,8 @@ export class ModelServer implements Host {
   #execute(request: RequestId, op: Op, reply: Reply): void {
     const { pending } = this.#storage
     if (isSpoilt(pending, op)) return reply(again)
-    if (!pending.keys.has(sessionKey(request.session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)
+    if (!pending.keys.has(sessionKey(request.session) as Key))
+      return this.#tell({ kind: 'refused', why: 'ended' }, reply)
     const key = slotKey(request.session, request.slot)
     const last = decodeReply(this.#pendingText(key) || encodeReply(0, ''))
     if (request.seq === last.seq) return this.#repeat(key as Key, last.result, reply)
@@ -236,8 +237,8 @@ export class ModelServer implements Host {
     reply({ kind: 'done', result: execute(this.#storage.state, op).result, at: this.#storage.applied })
   }
 
-  #whenApplied(until: Seq, reply: Reply, then: () => void): void {
-    this.#behind.push({ until, deadline: this.#ports.now() + patienceMs, reply, then })
+  #whenApplied(until: Seq, reply: Reply, go: () => void): void {
+    this.#behind.push({ until, deadline: this.#ports.now() + patienceMs, reply, go })
   }
 
   #onCommitted(to: Seq): void {
@@ -249,7 +250,7 @@ export class ModelServer implements Host {
     }
     const ready = this.#behind.filter((read) => read.until <= to)
     this.#behind = this.#behind.filter((read) => read.until > to)
-    for (const { then } of ready) then()
+    for (const { go } of ready) go()
   }
 
   #onRoleChanged(): void {
@@ -294,5 +295,8 @@ const put = (name: string, value: string): Effect => ({ kind: 'put', key: name a
 function isSpoilt(state: SimStorage['state'], op: Op): boolean {
   if (state.damaged.size === 0) return false
   const { keys, blob } = touchedBy(op.object)
-  return keys.some((key) => state.damaged.has(key)) || (blob !== undefined && [...state.damaged].some((part) => part.startsWith(`${blob}:`)))
+  return (
+    keys.some((key) => state.damaged.has(key)) ||
+    (blob !== undefined && [...state.damaged].some((part) => part.startsWith(`${blob}:`)))
+  )
 }

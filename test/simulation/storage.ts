@@ -289,7 +289,8 @@ export class SimStorage implements Storage {
     for (const effect of decodeBody(entry.body)) {
       const touch = touchOf(effect)
       if ('key' in touch && this.#dirtyKeys.get(touch.key) === entry.seq) this.#dirtyKeys.delete(touch.key)
-      if ('range' in touch && this.#dirtyBlobs.get(touch.range.blob) === entry.seq) this.#dirtyBlobs.delete(touch.range.blob)
+      if ('range' in touch && this.#dirtyBlobs.get(touch.range.blob) === entry.seq)
+        this.#dirtyBlobs.delete(touch.range.blob)
     }
   }
 
