@@ -37,9 +37,12 @@ function suites(wanted: readonly string[]): Suite[] {
       : wanted
           .flatMap((name) => (statSync(name).isDirectory() ? testFiles(name) : [name]))
           .map((name) => path.relative('.', name))
-  const isMount = (file: string): boolean => file.startsWith(`test${path.sep}mount${path.sep}`)
+  const isIn = (folder: string) => (file: string) => file.startsWith(path.join('test', folder) + path.sep)
+  const [isMount, isSimulation] = [isIn('mount'), isIn('simulation')]
   return [
-    { name: 'unit', files: files.filter((file) => !isMount(file)), jobs: 2, limitSeconds: 300 },
+    { name: 'unit', files: files.filter((file) => !isMount(file) && !isSimulation(file)), jobs: 2, limitSeconds: 300 },
+    // These share their seeds out among processes of their own.
+    { name: 'simulation', files: files.filter(isSimulation), jobs: 1, limitSeconds: 600 },
     { name: 'mount', files: files.filter(isMount), jobs: 1, limitSeconds: 600 },
   ].filter((suite) => suite.files.length > 0)
 }
