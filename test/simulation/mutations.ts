@@ -116,7 +116,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       model(
         'server.ts',
-        "if (!pending.keys.has(sessionKey(request.session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)",
+        "if (!pending.keys.has(sessionKey(request.session) as Key))\n      return this.#tell({ kind: 'refused', why: 'ended' }, reply)",
         '',
       ),
     ],
