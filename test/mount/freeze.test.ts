@@ -41,7 +41,7 @@ for (const role of ['mirror', 'primary'] as const) {
     await bound.progress(200)
     await late.progress(200)
     t.comment(`pinned to it, operations went on within ${(now() - goesOn).toFixed(0)} ms of SIGCONT`)
-    await cluster.inSync()
+    await cluster.resynced()
     const unpinned = await free.stop()
     const records = [...unpinned, ...(await bound.stop()), ...(await late.stop())]
 

@@ -24,7 +24,7 @@ void t.test('all servers are killed at once and started again', async (t) => {
   for (const pid of pids) cluster.signal(pid, 'SIGKILL')
   for (const { name } of members) await cluster.waitForState(name, 'down')
   await Promise.all(members.map(({ name }) => cluster.startServer(name)))
-  t.comment(`in sync again ${(await cluster.inSync()).toFixed(0)} ms after they were started`)
+  t.comment(`in sync again ${(await cluster.resynced()).toFixed(0)} ms after they were started`)
   await load.progress(300)
   const records = await load.stop()
 

@@ -30,7 +30,7 @@ for (const which of [0, 1]) {
     await load.progress(600)
     await cluster.waitForState(victim, 'down')
     await cluster.startServer(victim)
-    t.comment(`in sync again ${(await cluster.inSync()).toFixed(0)} ms after it was started`)
+    t.comment(`in sync again ${(await cluster.resynced()).toFixed(0)} ms after it was started`)
     await load.progress(200)
     const records = await load.stop()
 

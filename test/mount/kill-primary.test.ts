@@ -31,7 +31,7 @@ for (let round = 1; round <= rounds; round += 1) {
     await load.progress(600)
     t.not(await cluster.primary(), victim, 'another member is primary')
     await cluster.startServer(victim)
-    t.comment(`in sync again ${(await cluster.inSync()).toFixed(0)} ms after it was started`)
+    t.comment(`in sync again ${(await cluster.resynced()).toFixed(0)} ms after it was started`)
     await load.progress(200)
     const records = await load.stop()
 
