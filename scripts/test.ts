@@ -42,7 +42,7 @@ function suites(wanted: readonly string[]): Suite[] {
   return [
     { name: 'unit', files: files.filter((file) => !isMount(file) && !isSimulation(file)), jobs: 2, limitSeconds: 300 },
     // These share their seeds out among processes of their own.
-    { name: 'simulation', files: files.filter(isSimulation), jobs: 1, limitSeconds: 600 },
+    { name: 'simulation', files: files.filter(isSimulation), jobs: 1, limitSeconds: 1200 },
     { name: 'mount', files: files.filter(isMount), jobs: 1, limitSeconds: 600 },
   ].filter((suite) => suite.files.length > 0)
 }
