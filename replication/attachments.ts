@@ -20,13 +20,14 @@ export function answerAttach(
   member: Member,
   attach: Attach & Envelope,
 ): void {
-  if (member.incarnation === attach.incarnation && attach.attempt <= member.attempt) return // a copy, or overtaken
+  const isNew = attach.attempt > member.attempt
+  if (!isNew && !mayBeginAnew(core, member, attach)) return // a copy, overtaken, or from a process of before
   if (member.incarnation !== attach.incarnation) member.heardSentAt = 0
   member.incarnation = attach.incarnation
   member.attempt = attach.attempt
   member.lastHeard = core.ports.clock.now()
   member.detach()
-  set.released(member) // it let go of its lease before it asked, and a new process never had it
+  if (isNew) set.released(member) // it let go of its lease before it asked, and a new process never had it
 
   const common = commonPoint(
     { starts: core.journal.history, last: core.journal.last },
@@ -46,6 +47,12 @@ export function answerAttach(
     if (member.attempt !== attach.attempt || member.incarnation !== attach.incarnation) return
     if (member.collecting !== undefined && !set.counts(member.node)) resync(core, set, member, attach, since, touched)
   })
+}
+
+/** A member whose store was lost counts from the beginning again: believed when its former process is heard no more. */
+function mayBeginAnew(core: Core, member: Member, attach: Attach & Envelope): boolean {
+  const silentMs = core.ports.clock.now() - member.lastHeard
+  return member.incarnation !== attach.incarnation && silentMs > core.timing.silence
 }
 
 const allOfIt: Touched = { everything: true, keys: [], ranges: [] }

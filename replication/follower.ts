@@ -22,12 +22,16 @@ const patience = 3
 /** A member whose disk is full looks again after so many retries. */
 const fullRetries = 4
 
+/** No process asks so often; 2^21 openings of a store leave the numbers safe integers. */
+const attemptsPerOpening = 2 ** 32
+
 /** A member that is not primary: mirror of the set, or on its way into it. */
 export class Follower {
   readonly #core: Core
   readonly #target: ResyncTarget
   #leader: Leader | undefined
-  #attempt = 0
+  /** Greater than any of an earlier process on this store. */
+  #attempt: number
   #attached = false
   #askedAt: Ms = Number.NEGATIVE_INFINITY
   #blockedUntil: Ms = Number.NEGATIVE_INFINITY
@@ -53,6 +57,7 @@ export class Follower {
       (upTo) => this.#onFlushed(upTo),
     )
     this.#amnesia = core.ports.storage.opened.amnesia
+    this.#attempt = core.ports.storage.opened.opening * attemptsPerOpening
     this.#heardAt = core.ports.clock.now()
     this.#promisedUntil = this.#heardAt + giverWaits(core.timing.primaryLease, core.timing)
   }

@@ -65,7 +65,10 @@ export interface Refused {
   readonly kind: 'refused'
 }
 
-/** A member asks the primary to be sent the stream. `attempt` is named by all that belongs to this attachment. */
+/**
+ * A member asks the primary to be sent the stream. `attempt` is named by all that belongs to this attachment; it grows
+ * from one to the next, also from one process of the member to the next.
+ */
 export interface Attach {
   readonly kind: 'attach'
   readonly attempt: number

@@ -88,6 +88,8 @@ export interface Opened {
   /** The host went down since: the journal's end may be missing (R12). */
   readonly amnesia: boolean
   readonly resync: ResyncMark | undefined
+  /** How often this store has been opened, this time included. On the disk already: no later opening has it again. */
+  readonly opening: number
 }
 
 /**

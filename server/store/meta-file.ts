@@ -10,6 +10,8 @@ export interface Meta {
   readonly format: number
   /** The boot of the host under which the store was last open. */
   readonly bootId: string
+  /** How often it was opened. */
+  readonly openings: number
   /** It was closed in order, everything on the disk. */
   readonly clean: boolean
   /** The journal's end may be missing since a host went down, and nothing has made up for it yet (R12). */

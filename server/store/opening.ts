@@ -70,6 +70,7 @@ const newMeta = (path: string, bootId: string): MetaFile =>
   MetaFile.create(path, {
     format: storeFormat,
     bootId,
+    openings: 0,
     clean: true,
     amnesia: false,
     epoch: 0 as Epoch,
@@ -95,7 +96,7 @@ async function openLocked(dir: string, options: OpeningOptions, keys: KeyState, 
   const damaged = found.end === 'damage' || (found.end === 'torn' && meta.meta.clean)
   const lost = hostDown || damaged
   if (found.end !== 'whole') log('store.journal-cut', { dir, last: journal.last.seq, found: found.end })
-  meta.update({ bootId, clean: false, amnesia: meta.meta.amnesia || lost })
+  meta.update({ bootId, openings: (meta.meta.openings ?? 0) + 1, clean: false, amnesia: meta.meta.amnesia || lost })
   meta.syncNow()
   if (lost) cutLostPayloads(journal, staging, Math.max(journal.noted, position.applied) as Seq)
 
@@ -154,6 +155,7 @@ function openedOf({ meta: { meta }, journal, committed, resync }: Parts, applied
     durable: Math.min(meta.durable, committed) as Seq,
     amnesia: meta.amnesia,
     resync: resync?.mark,
+    opening: meta.openings,
   }
 }
 

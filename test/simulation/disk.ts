@@ -11,6 +11,7 @@ export class Disk {
   durable = new Image()
   /** The host went down, and what may be missing has not been brought over since (R12). */
   amnesia = false
+  openings = 0
   full = false
   hung = false
   /** The next flush fails; what it should have written never reaches the disk by itself. */

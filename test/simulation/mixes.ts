@@ -82,6 +82,13 @@ export const mixes = {
     directory: 'good',
     attested: 0.8,
   },
+  /** Processes come and go faster than messages: much of what arrives was meant for somebody who is dead. */
+  ghosts: {
+    faults: { kill: 700, killAtPlace: 2500, slowLink: 700, hold: 3000 },
+    network: 'lossy',
+    directory: 'good',
+    attested: 0.3,
+  },
   rot: {
     faults: { flip: 1500, pause: 3000, handOver: 4000, resyncFully: 2500 },
     network: 'good',

@@ -269,7 +269,13 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'trust a journal that may have lost its end',
     rule: 'R12',
-    edits: [model('storage.ts', 'durable, amnesia, resync: mark }', 'durable, amnesia: false, resync: mark }')],
+    edits: [
+      model(
+        'storage.ts',
+        'durable, amnesia, resync: mark, opening }',
+        'durable, amnesia: false, resync: mark, opening }',
+      ),
+    ],
     faults: 'hostCrashes',
     within: 60,
     noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'flushed', 'verify', 'members equal'],
@@ -340,6 +346,21 @@ export const mutations: readonly Mutation[] = [
     faults: 'partitions',
     within: 400,
     noticedBy: ['reads', 'linearizability', 'nesting', 'invariants'],
+  },
+  {
+    name: 'a dead process takes the place of its successor: attachments have no order',
+    rule: 'S20',
+    edits: [
+      core('follower.ts', 'core.ports.storage.opened.opening * attemptsPerOpening', '0'),
+      core(
+        'attachments.ts',
+        'const isNew = attach.attempt > member.attempt',
+        'const isNew = attach.attempt > member.attempt || member.incarnation !== attach.incarnation',
+      ),
+    ],
+    faults: 'ghosts',
+    within: 400,
+    noticedBy: ['invariants', 'reads', 'liveness', 'nesting'],
   },
   {
     name: 'overwrite good with bad',

@@ -57,7 +57,9 @@ export class SimStorage implements Storage {
     this.#payloadsFrom = (os.base.seq + 1) as Seq
     const durable = Math.min(os.applied, disk.durable.applied) as Seq
     const { epoch, last, base, history, applied, mark } = os
-    this.opened = { epoch, last, base, history, applied, durable, amnesia, resync: mark }
+    disk.openings += 1
+    const { openings: opening } = disk
+    this.opened = { epoch, last, base, history, applied, durable, amnesia, resync: mark, opening }
     for (const entry of os.entries) if (entry.seq > os.applied) this.#noteDirty(entry)
   }
 
