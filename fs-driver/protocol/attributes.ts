@@ -4,7 +4,8 @@ import type { Attributes } from '../../proto/generated/file-service.ts'
 export const attributesSize = 88
 
 const nsPerSecond = 1_000_000_000n
-const blockSize = 4096
+/** st_blksize: what stdio, cmp and the like read and write at once. Files are open for direct I/O, so each is a request. */
+const blockSize = 64 * 1024
 
 /** Writes time `ns` as seconds at `secondsAt` and the rest, never negative, at `nsAt`. */
 function putTime(view: DataView, ns: bigint, at: { seconds: number; ns: number }): void {

@@ -24,7 +24,7 @@ const attributesWire = `
   0100000000000000 ffffffffffffffff 0000000000000000 # seconds: atime, mtime, ctime
   02000000 ffc99a3b 03000000                         # nanoseconds
   a4810000 02000000 e8030000 64000000 03010000       # mode, nlink, uid, gid, rdev
-  00100000 00000000                                  # blksize, flags`
+  00000100 00000000                                  # blksize, flags`
 
 const entryWire = `
   0900000000000000 0000000000000000                  # nodeid, generation
