@@ -13,16 +13,19 @@ await mustRun('sh', ['-c', 'mkdir "$0/kept" && echo contents > "$0/kept/file"', 
 void t.test('status --json says what is promised', async (t) => {
   const status = await cluster.status() // parsed by its promised shape
   const [volume] = status.volumes
-  t.equal(status.volumes.length, 1)
-  t.same(volume?.members.map((member) => member.name).sort(), ['s1', 's2', 's3'])
+  t.equal(status.volumes.length, 1, 'one volume')
+  t.same(volume?.members.map((member) => member.name).sort(), ['s1', 's2', 's3'], 'its members')
   t.ok(
     volume?.members.every((member) => member.pid !== null && member.address !== null && member.resync === null),
     'members have a process and an address',
   )
-  t.ok(volume?.members.every((member) => member.behindEntries === 0 && member.behindBytes === 0))
+  t.ok(
+    volume?.members.every((member) => member.behindEntries === 0 && member.behindBytes === 0),
+    'nobody is behind',
+  )
   t.ok((volume?.epoch ?? 0) > 0, 'an epoch has begun')
-  t.equal(status.mounts.length, 1)
-  t.equal(status.mounts[0]?.path, cluster.tree)
+  t.equal(status.mounts.length, 1, 'one mount')
+  t.equal(status.mounts[0]?.path, cluster.tree, 'and where it is')
 })
 
 void t.test('status for people fits 100 columns and names every member', async (t) => {
@@ -32,7 +35,7 @@ void t.test('status for people fits 100 columns and names every member', async (
     stdout.split('\n').every((line) => Array.from(line).length <= 100),
     'no line is longer than 100 columns',
   )
-  for (const name of ['s1', 's2', 's3', cluster.tree]) t.match(stdout, name)
+  for (const name of ['s1', 's2', 's3', cluster.tree]) t.match(stdout, name, name)
 })
 
 void t.test('status puts a member that is down first, and up notices that it was stopped', async (t) => {
@@ -53,8 +56,8 @@ void t.test('status puts a member that is down first, and up notices that it was
 
 void t.test('an error is one line on stderr and a failure', async (t) => {
   const wrong = await cluster.banyan(['server', 'start', 'nobody'])
-  t.not(wrong.code, 0)
-  t.equal(wrong.stdout, '')
+  t.not(wrong.code, 0, 'it fails')
+  t.equal(wrong.stdout, '', 'nothing on stdout')
   t.equal(wrong.stderr.trimEnd().split('\n').length, 1, wrong.stderr)
 })
 
