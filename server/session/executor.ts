@@ -102,9 +102,10 @@ export class Executor {
     return { kind: 'done', errno: last.errno, reply, position: commits.committed }
   }
 
-  /** Its end counts only when it is committed. */
+  /** Its end counts only when it is committed, and only here while no other primary may have opened it (R13). */
   async #ended({ session }: Change): Promise<Attempt> {
-    const { state, commits } = this.#ports
+    const { state, commits, replica } = this.#ports
+    if (!replica.mayRead()) return { kind: 'elsewhere' }
     const dirty = state.dirty(sessionKey(session))
     if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
     return { kind: 'ended' }
