@@ -67,7 +67,7 @@ function rangeSlice(state: State, { head, rest, digests }: RangeAsked, bytes: Bu
   })
   const theirSize = digests.length === 0 ? undefined : new ByteReader(digests).u48()
   const effects = [...resizing(head.blob, size, theirSize), ...writes.filter(({ data }) => data.length > 0)]
-  const sums = writes.flatMap((write) => knownSums(state.sums, write, size))
+  const sums = knownSums(state.sums, head, size)
   const movedBytes = writes.reduce((sum, { data }) => sum + data.length, 0)
   return { item: head, rest, body: encodeSliceBody({ effects, sums, blobs: [] }), movedBytes, damaged: false }
 }
@@ -92,13 +92,14 @@ function resizing(blob: bigint, size: number, theirs: number | undefined): Effec
   return [size === 0 ? { kind: 'blob.delete', blob } : { kind: 'blob.truncate', blob, size }]
 }
 
-/** Blocks that a write covers wholly, with the sums that are known. */
-function knownSums(sums: BlockSums, write: BlobWrite, size: number): BlockSum[] {
+/** Blocks that lie in the range wholly, with the sums that are known. */
+function knownSums(sums: BlockSums, { blob, offset, length }: Range, size: number): BlockSum[] {
   const known: BlockSum[] = []
-  const end = write.offset + write.data.length
-  for (let block = Math.ceil(write.offset / blockBytes); block * blockBytes < end; block++) {
-    if (Math.min((block + 1) * blockBytes, size) > end) break
-    const sum = sums.get(write.blob, block, Math.min(blockBytes, size - block * blockBytes))
+  const end = Math.min(offset + length, size)
+  for (let block = Math.ceil(offset / blockBytes); block * blockBytes < end; block++) {
+    const start = block * blockBytes
+    const bytes = Math.min(blockBytes, size - start)
+    const sum = start + bytes > end ? undefined : sums.get(blob, block, bytes)
     if (sum !== undefined) known.push({ block, sum })
   }
   return known

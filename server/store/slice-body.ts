@@ -12,7 +12,7 @@ export interface BlockSum {
 /** What a slice brings. */
 export interface SliceContent {
   readonly effects: readonly Effect[]
-  /** Of blocks that `effects` write wholly: the source has checked its bytes against them. */
+  /** Of blocks that lie in the item's range wholly: the source has checked its bytes against them. */
   readonly sums: readonly BlockSum[]
   /** Blobs whose contents are to be brought over as well: each becomes an item of its own. */
   readonly blobs: readonly BlobSize[]

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import type { Slice, Wanted, WorkItem } from '../../replication/work.ts'
+import type { BlobRange, Slice, Wanted, WorkItem } from '../../replication/work.ts'
 import { applyEffects, type State } from './apply.ts'
 import { describeBlobRange, describeRange, readBlobRange, readRange } from './blob-slices.ts'
 import type { Effect } from './effect.ts'
@@ -12,7 +12,7 @@ import {
   readKeyRange,
   readKeys,
 } from './key-slices.ts'
-import { type BlockSum, decodeSliceBody } from './slice-body.ts'
+import { decodeSliceBody, type SliceContent } from './slice-body.ts'
 import { blockBytes } from './sums.ts'
 
 export async function describeItem(state: State, item: WorkItem): Promise<Described> {
@@ -52,19 +52,30 @@ export function applySliceTo(state: State, slice: Slice): WorkItem[] {
   const content = decodeSliceBody(slice.body)
   if (slice.damaged || content === undefined) throw new Error('a slice that is damaged must not be applied')
   applyEffects(state, content.effects, { sound: false })
-  for (const effect of content.effects) {
-    if (effect.kind === 'blob.write') takeSums(state, effect, content.sums)
-  }
+  if (slice.item.kind === 'range') takeSums(state, slice.item, content)
   return content.blobs.map(({ blob, size }) => ({ kind: 'range', blob, offset: 0, length: size }))
 }
 
-/** Sums that the source knew hold here too, when the bytes that came match them. */
-function takeSums(state: State, write: Extract<Effect, { kind: 'blob.write' }>, sums: readonly BlockSum[]): void {
-  for (const { block, sum } of sums) {
-    const from = block * blockBytes - write.offset
-    if (from < 0 || from >= write.data.length) continue
-    const bytes = write.data.subarray(from, from + blockBytes)
-    if (crc32(bytes) !== sum) throw new Error('a slice changed on its way')
-    state.sums.set(write.blob, block, sum, bytes.length)
+/**
+ * From here on the range holds what it holds at the source: sums that are known there hold here too, and no others. That
+ * goes for what was equal as well: a slice that was applied before a kill has left its bytes, but not their sums.
+ */
+function takeSums({ blobs, sums }: State, range: BlobRange, content: SliceContent): void {
+  const { blob, offset, length } = range
+  const size = blobs.size(blob)
+  sums.endsAt(blob, size)
+  if (offset < size) sums.forget(blob, offset, Math.min(length, size - offset))
+  for (const { block, sum } of content.sums) {
+    const start = block * blockBytes
+    const end = Math.min(start + blockBytes, size)
+    for (const effect of content.effects) if (effect.kind === 'blob.write') checkArrived(effect, start, end, sum)
+    sums.set(blob, block, sum, end - start)
   }
 }
+
+function checkArrived({ offset, data }: BlobWrite, start: number, end: number, sum: number): void {
+  if (start < offset || end > offset + data.length) return
+  if (crc32(data.subarray(start - offset, end - offset)) !== sum) throw new Error('a slice changed on its way')
+}
+
+type BlobWrite = Extract<Effect, { kind: 'blob.write' }>

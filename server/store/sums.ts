@@ -112,6 +112,15 @@ export class BlockSums {
     }
   }
 
+  /** The blob is `size` bytes long, and may have been so before: what is known of its last block holds. */
+  endsAt(blob: bigint, size: number): void {
+    const block = Math.floor(size / blockBytes)
+    const length = size - block * blockBytes
+    const sum = length > 0 ? this.get(blob, block, length) : undefined
+    this.truncated(blob, size)
+    if (sum !== undefined) this.set(blob, block, sum, length)
+  }
+
   deleted(blob: bigint): void {
     this.truncated(blob, 0)
   }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
@@ -67,14 +68,17 @@ sys.stdin.readline()
 os.write(f, b'still here'); assert os.pread(f, 100, 0) == b'still here'
 print('done', flush=True)`,
   ])
-  const said: string[] = []
-  worker.stdout.setEncoding('utf8').on('data', (text: string) => void said.push(text.trim()))
+  let said = ''
+  worker.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text // a pipe does not keep lines together
+  })
   await waitFor(() => said.includes('ready') || undefined, { what: 'the worker', limitMs: 20_000 })
+  const closed = once(worker, 'close')
   const gone = mount.mounted.unmount({ lingerMs: 20_000 })
   await waitFor(() => (mountAt(mount.dir) === undefined ? true : undefined), { what: 'no mount', limitMs: 10_000 })
   worker.stdin.end('go\n')
-  await gone
-  t.strictSame(said, ['ready', 'done'])
+  await Promise.all([gone, closed])
+  t.equal(said, 'ready\ndone\n')
   await allGone(t, mount)
 })
 

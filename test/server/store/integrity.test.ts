@@ -9,7 +9,7 @@ import { frame, seal } from '../../../server/store/seal.ts'
 import { VolumeStore } from '../../../server/store/volume-store.ts'
 import { bytes, epoch, key, put, seq, write } from './history.ts'
 import { resyncAll, Writer } from './storage-suite.ts'
-import { newDir, openStore, quiet, suited } from './volume-fixture.ts'
+import { copyOf, newDir, openStore, quiet, suited } from './volume-fixture.ts'
 
 const digest = (store: VolumeStore, item: WorkItem, detail = false): Promise<ItemDigest> =>
   new Promise((done) => store.digest(item, { detail }, done))
@@ -70,6 +70,35 @@ void t.test('sums are known after a restart, and mended by a slice', async (t) =
   t.same(whole.digest, (await digest(good.store, range(5n, 300_000))).digest)
   t.ok(whole.detail.some(([part]) => part === '5:65536'))
 })
+
+for (const [what, work] of [
+  ['some ranges', [range(5n, 300_000), range(6n, 100_000)]],
+  ['everything', everything],
+] as const) {
+  void t.test(`slices of ${what} that a kill parts from their sums leave no wrong ones`, async (t) => {
+    const source = await filled(t)
+    source.writer.do([
+      { kind: 'blob.truncate', blob: 5n, size: 200_000 },
+      write(5n, 65_536, Buffer.alloc(65_536, 1)),
+      write(6n, 70_000, Buffer.alloc(500, 2)),
+    ])
+    const { dir, store } = await filled(t)
+    await store.close() // the old sums are in level
+    const member = await openStore(t, dir, { limits: { writeDelayMs: 1 << 30 } })
+    member.beginResync(source.writer.last, [{ epoch: epoch(1), first: seq(1) }], work)
+    const from = suited(t, source.dir, source.store)
+    await resyncAll(from, suited(t, dir, member), () => source.writer.last)
+    const killed = await copyOf(t, dir) // contents are in their files, their sums are not in level, nor the steps
+    const again = await openStore(t, killed)
+    t.ok((again.opened.resync?.remaining.length ?? 0) > 0, 'the steps are made again')
+    await resyncAll(from, suited(t, killed, again), () => source.writer.last)
+    for (const item of [range(5n, 200_000), range(6n, 100_000)]) {
+      t.same(await digest(again, item), await digest(source.store, item))
+    }
+    flip(killed, 5n, 65_600)
+    t.same((await digest(again, range(5n, 200_000))).damaged, ['5:65536'], 'what the source knew is known here')
+  })
+}
 
 void t.test('a key that is gone from level, and a value that is spoilt, are seen in the digest', async (t) => {
   const one = await filled(t)
