@@ -103,6 +103,8 @@ export class Connection {
       }
       case 'goodbye':
         return this.#lose(kind.value.reason, kind.value.ended)
+      case 'recall':
+        return this.#lose('it recalls what it never leased', false)
       case undefined:
         return this.#lose('it sends what this driver does not know', false)
     }
@@ -113,7 +115,7 @@ export class Connection {
     const openOrphans = orphans.filter((ino) => this.#events.isOpen(ino))
     this.#sinceHeartbeat = 0
     this.#heartbeatSentAt ??= this.#now()
-    this.#stream.send({ kind: { $case: 'heartbeat', value: { round, openOrphans } } })
+    this.#stream.send({ kind: { $case: 'heartbeat', value: { round, openOrphans, dropped: [] } } })
   }
 
   #measure(): void {

@@ -189,6 +189,7 @@ class SessionRouter implements Router {
       seen: this.#seen,
       caller,
       operation: { kind: operation },
+      invalidated: [],
     }
     connection.send({ kind: { $case: 'request', value } })
   }
@@ -319,7 +320,7 @@ class SessionRouter implements Router {
 
   #hello(): Hello {
     const { host, path, pid = process.pid } = this.#options
-    return { session: this.#slots.session, host, pid, path, nonce: this.#nonce }
+    return { session: this.#slots.session, host, pid, path, nonce: this.#nonce, leases: false, attach: 0n }
   }
 
   #nextId(): number {

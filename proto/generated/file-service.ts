@@ -18,7 +18,15 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
-/** What a driver says to the file server that is its provider, and back. One stream is one session. */
+/**
+ * What a driver says to the file server that is its provider, and back. One stream is one session.
+ *
+ * Leases: what a driver and its kernel may answer without asking. A lease is on an inode, and covers its attributes, symlink
+ * target, xattrs, ACLs and data; of a directory also its entries, the absence of entries, and its listing. It is clean and
+ * shared. All leases of a stream end together, at a time that heartbeats move on, and end with the stream: a driver, and its
+ * kernel, have forgotten everything before the next Hello is sent, to whomever. A session is given leases only a moment
+ * after its Welcome, when the volume knows where it is attached.
+ */
 
 export interface ClientFrame {
   kind:
@@ -26,6 +34,7 @@ export interface ClientFrame {
     | { $case: "request"; value: Request }
     | { $case: "heartbeat"; value: Heartbeat }
     | { $case: "cancel"; value: Cancel }
+    | { $case: "recalled"; value: Recalled }
     | undefined;
 }
 
@@ -35,6 +44,7 @@ export interface ServerFrame {
     | { $case: "response"; value: Response }
     | { $case: "heartbeatReply"; value: HeartbeatReply }
     | { $case: "goodbye"; value: Goodbye }
+    | { $case: "recall"; value: Recall }
     | undefined;
 }
 
@@ -47,6 +57,13 @@ export interface Hello {
   path: string;
   /** The driver's name for itself, so that asking twice for a new session gives one. */
   nonce: string;
+  /** This driver can be asked to let go of leases. Without it, it is given none. */
+  leases: boolean;
+  /**
+   * Which of the session's hellos this is: greater with each, also after a restart of the driver (the host's monotonic
+   * clock in nanoseconds will do), so that what is late says nothing. 0: no leases.
+   */
+  attach: bigint;
 }
 
 export interface Welcome {
@@ -68,12 +85,49 @@ export interface Goodbye {
 export interface Heartbeat {
   round: bigint;
   openOrphans: bigint[];
+  /**
+   * Leases given up since the last heartbeat, as nothing about these inodes is cached any more: keeps the provider's table
+   * small. From its sending to its answer no response leases one of these, whatever it says.
+   */
+  dropped: bigint[];
 }
 
 /** `orphans`: inodes without a name; say with the next heartbeat (naming this round) which are open here. */
 export interface HeartbeatReply {
   round: bigint;
   orphans: bigint[];
+  /**
+   * All leases of this stream hold until so long after the sending of the heartbeat that this answers (each heartbeat has one
+   * answer, in order), by the client's monotonic clock. 0: not prolonged; nothing is shortened by it. What had run out when
+   * this arrives is not brought back.
+   */
+  leaseMs: number;
+}
+
+/**
+ * Let go of these, and answer. Frames stand in order: a response that came before this is older than it, one that comes
+ * after it leases anew. The change that it is for waits for the answer, or for the leases' end. A provider that had to wait
+ * for the end gives the session no leases for a while.
+ */
+export interface Recall {
+  number: bigint;
+  inos: bigint[];
+  /**
+   * The journal's entry that changes them; 0: none, the provider has no room. Not known to be committed, and may never be: for
+   * logs only, never to be waited for or put into `seen`. Reads need nothing else to be right: until that entry is decided,
+   * what is asked about these inodes is answered without leases.
+   */
+  position: bigint;
+  /** All leases of the session, whatever `inos` says. */
+  everything: boolean;
+}
+
+/**
+ * Neither driver nor kernel answers from what it had about them, including what is read from a response before the recall
+ * and not yet kept. Must not wait for a change of the driver's own (R24).
+ */
+export interface Recalled {
+  number: bigint;
 }
 
 export interface Cancel {
@@ -97,7 +151,16 @@ export interface Request {
   /** The greatest position this session has seen: no older state may answer (R20). */
   seen: bigint;
   caller: Caller | undefined;
-  operation: Operation | undefined;
+  operation:
+    | Operation
+    | undefined;
+  /**
+   * Of a change, by a driver with leases: inodes about which driver and kernel have forgotten, before sending this, all that
+   * this operation can change (of a directory: the names in the operation, its attributes and listing; of a file: what the
+   * operation is about), and about which they keep nothing of that kind until the reply is here. Their leases stay: this
+   * session is not asked to let go of them on account of this change. Of other inodes that it changes, it is.
+   */
+  invalidated: bigint[];
 }
 
 export interface Response {
@@ -106,7 +169,11 @@ export interface Response {
   errno: number;
   /** Position of the state that answered. */
   position: bigint;
-  reply: Reply | undefined;
+  reply:
+    | Reply
+    | undefined;
+  /** Inodes on which the session has a lease as of this reply: all that this reply says of them may be kept. Others: nothing. */
+  leased: bigint[];
 }
 
 export interface Operation {
@@ -400,6 +467,9 @@ export const ClientFrame: MessageFns<ClientFrame> = {
       case "cancel":
         Cancel.encode(message.kind.value, writer.uint32(34).fork()).join();
         break;
+      case "recalled":
+        Recalled.encode(message.kind.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -449,6 +519,14 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             message.kind = { $case: "cancel", value: Cancel.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.kind = { $case: "recalled", value: Recalled.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -480,6 +558,9 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         break;
       case "goodbye":
         Goodbye.encode(message.kind.value, writer.uint32(34).fork()).join();
+        break;
+      case "recall":
+        Recall.encode(message.kind.value, writer.uint32(162).fork()).join();
         break;
     }
     return writer;
@@ -530,6 +611,14 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             message.kind = { $case: "goodbye", value: Goodbye.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.kind = { $case: "recall", value: Recall.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -544,7 +633,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
 };
 
 function createBaseHello(): Hello {
-  return { session: 0n, host: "", pid: 0, path: "", nonce: "" };
+  return { session: 0n, host: "", pid: 0, path: "", nonce: "", leases: false, attach: 0n };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -566,6 +655,15 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.nonce !== "") {
       writer.uint32(42).string(message.nonce);
+    }
+    if (message.leases !== false) {
+      writer.uint32(400).bool(message.leases);
+    }
+    if (message.attach !== 0n) {
+      if (BigInt.asUintN(64, message.attach) !== message.attach) {
+        throw new globalThis.Error("value provided for field message.attach of type uint64 too large");
+      }
+      writer.uint32(408).uint64(message.attach);
     }
     return writer;
   },
@@ -621,6 +719,22 @@ export const Hello: MessageFns<Hello> = {
             }
 
             message.nonce = reader.string();
+            continue;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.leases = reader.bool();
+            continue;
+          }
+          case 51: {
+            if (tag !== 408) {
+              break;
+            }
+
+            message.attach = reader.uint64() as bigint;
             continue;
           }
         }
@@ -787,7 +901,7 @@ export const Goodbye: MessageFns<Goodbye> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { round: 0n, openOrphans: [] };
+  return { round: 0n, openOrphans: [], dropped: [] };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -803,6 +917,16 @@ export const Heartbeat: MessageFns<Heartbeat> = {
       for (const v of message.openOrphans) {
         if (BigInt.asUintN(64, v) !== v) {
           throw new globalThis.Error("a value provided in array field openOrphans of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.dropped.length !== 0) {
+      writer.uint32(402).fork();
+      for (const v of message.dropped) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field dropped of type uint64 is too large");
         }
         writer.uint64(v);
       }
@@ -850,6 +974,24 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 
             break;
           }
+          case 50: {
+            if (tag === 400) {
+              message.dropped.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 402) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.dropped.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -864,7 +1006,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseHeartbeatReply(): HeartbeatReply {
-  return { round: 0n, orphans: [] };
+  return { round: 0n, orphans: [], leaseMs: 0 };
 }
 
 export const HeartbeatReply: MessageFns<HeartbeatReply> = {
@@ -884,6 +1026,9 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
         writer.uint64(v);
       }
       writer.join();
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(400).uint32(message.leaseMs);
     }
     return writer;
   },
@@ -926,6 +1071,165 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
             }
 
             break;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.leaseMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecall(): Recall {
+  return { number: 0n, inos: [], position: 0n, everything: false };
+}
+
+export const Recall: MessageFns<Recall> = {
+  encode(message: Recall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.number);
+    }
+    if (message.inos.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.inos) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field inos of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.position !== 0n) {
+      if (BigInt.asUintN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.position);
+    }
+    if (message.everything !== false) {
+      writer.uint32(32).bool(message.everything);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Recall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.inos.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.inos.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.position = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.everything = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecalled(): Recalled {
+  return { number: 0n };
+}
+
+export const Recalled: MessageFns<Recalled> = {
+  encode(message: Recalled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.number);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Recalled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecalled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -1080,7 +1384,7 @@ export const Caller: MessageFns<Caller> = {
 };
 
 function createBaseRequest(): Request {
-  return { id: 0, slot: 0, seq: 0n, seen: 0n, caller: undefined, operation: undefined };
+  return { id: 0, slot: 0, seq: 0n, seen: 0n, caller: undefined, operation: undefined, invalidated: [] };
 }
 
 export const Request: MessageFns<Request> = {
@@ -1108,6 +1412,16 @@ export const Request: MessageFns<Request> = {
     }
     if (message.operation !== undefined) {
       Operation.encode(message.operation, writer.uint32(50).fork()).join();
+    }
+    if (message.invalidated.length !== 0) {
+      writer.uint32(402).fork();
+      for (const v of message.invalidated) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field invalidated of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1173,6 +1487,24 @@ export const Request: MessageFns<Request> = {
             message.operation = Operation.decode(reader, reader.uint32());
             continue;
           }
+          case 50: {
+            if (tag === 400) {
+              message.invalidated.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 402) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.invalidated.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1187,7 +1519,7 @@ export const Request: MessageFns<Request> = {
 };
 
 function createBaseResponse(): Response {
-  return { id: 0, errno: 0, position: 0n, reply: undefined };
+  return { id: 0, errno: 0, position: 0n, reply: undefined, leased: [] };
 }
 
 export const Response: MessageFns<Response> = {
@@ -1206,6 +1538,16 @@ export const Response: MessageFns<Response> = {
     }
     if (message.reply !== undefined) {
       Reply.encode(message.reply, writer.uint32(34).fork()).join();
+    }
+    if (message.leased.length !== 0) {
+      writer.uint32(402).fork();
+      for (const v of message.leased) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field leased of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1254,6 +1596,24 @@ export const Response: MessageFns<Response> = {
 
             message.reply = Reply.decode(reader, reader.uint32());
             continue;
+          }
+          case 50: {
+            if (tag === 400) {
+              message.leased.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 402) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.leased.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

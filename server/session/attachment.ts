@@ -80,6 +80,8 @@ export class Attachment {
         if (wanted !== undefined) wanted.cancelled = true
         return
       }
+      case 'recalled':
+        return this.close('nothing was recalled')
       case undefined:
         return this.close('a frame of no known kind')
     }
@@ -151,7 +153,7 @@ export class Attachment {
     if (answer === undefined || wanted.closed) return
     if (answer.kind === 'ended') return this.close('the session has ended', true)
     const { errno, reply, position } = answer
-    const response = { id, errno, position: BigInt(position), reply: reply && { kind: reply } }
+    const response = { id, errno, position: BigInt(position), reply: reply && { kind: reply }, leased: [] }
     this.#stream.send({ kind: { $case: 'response', value: response } })
   }
 
@@ -183,7 +185,7 @@ export class Attachment {
     const present = attachments.orphanRound
     if (present.round > this.#asked.round) this.#asked = { round: present.round, orphans: new Set(present.orphans) }
     const news = this.#asked.round > round ? this.#asked : undefined
-    const value = { round: news?.round ?? round, orphans: news === undefined ? [] : [...news.orphans] }
+    const value = { round: news?.round ?? round, orphans: news === undefined ? [] : [...news.orphans], leaseMs: 0 }
     this.#stream.send({ kind: { $case: 'heartbeatReply', value } })
   }
 }

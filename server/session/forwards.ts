@@ -87,7 +87,7 @@ export function answerTo(ticket: bigint, answer: HandedAnswer): ForwardAnswer {
   switch (answer.kind) {
     case 'done': {
       const { errno, reply, position } = answer
-      const response = { id: 0, errno, position: BigInt(position), reply: reply && { kind: reply } }
+      const response = { id: 0, errno, position: BigInt(position), reply: reply && { kind: reply }, leased: [] }
       return { ticket, kind: { $case: 'response', value: response } }
     }
     case 'opened':

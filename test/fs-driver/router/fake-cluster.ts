@@ -127,12 +127,13 @@ export class FakeCluster implements Transport, ProviderSource {
       }
       case 'heartbeat': {
         this.heard.push({ round: kind.value.round, open: kind.value.openOrphans })
-        const value = { round: this.asked.length > 0 ? 1n : 0n, orphans: [...this.asked] }
+        const value = { round: this.asked.length > 0 ? 1n : 0n, orphans: [...this.asked], leaseMs: 0 }
         return this.#reply(provider, stream, { kind: { $case: 'heartbeatReply', value } })
       }
       case 'request':
         if (provider.mode !== 'deaf') this.#onRequest(provider, stream, kind.value)
         return
+      case 'recalled':
       case 'cancel':
       case undefined:
         return
@@ -154,7 +155,7 @@ export class FakeCluster implements Transport, ProviderSource {
         return this.kill(provider.advert.node)
       }
     }
-    const response = { id, errno: 0, position: 1n, reply: { kind: { $case: 'done', value: {} } as const } }
+    const response = { id, errno: 0, position: 1n, reply: { kind: { $case: 'done', value: {} } as const }, leased: [] }
     this.#reply(provider, stream, { kind: { $case: 'response', value: response } })
   }
 }

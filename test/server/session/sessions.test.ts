@@ -7,7 +7,15 @@ import { repliesPrefix, sessionKey } from '../../../server/store/keys.ts'
 import { MemoryVolume, root } from './memory-volume.ts'
 
 const s2 = 's2' as NodeId
-const hello = (nonce: string): Hello => ({ session: 0n, host: 'h', pid: 1, path: '/mnt', nonce })
+const hello = (nonce: string): Hello => ({
+  session: 0n,
+  host: 'h',
+  pid: 1,
+  path: '/mnt',
+  nonce,
+  leases: false,
+  attach: 0n,
+})
 const mkdir: FileCall = { $case: 'mkdir', value: { parent: 1n, name: Buffer.from('a'), mode: 0o755, umask: 0 } }
 
 function sessionsOf(memory: MemoryVolume, clock: { now: number }): Sessions {
