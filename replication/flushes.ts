@@ -1,6 +1,6 @@
-import assert from 'node:assert/strict'
 import type { NodeId, Seq } from '../proto/ids.ts'
 import type { Core } from './core.ts'
+import { assertFlushed } from './flushed.ts'
 import type { InSyncSet } from './in-sync-set.ts'
 import type { Member } from './member.ts'
 
@@ -61,8 +61,7 @@ export class Flushes {
     }
     this.#own = 'asked'
     this.#core.ports.storage.flush((outcome, upTo) => {
-      // A failed fsync is never tried again: what the kernel then says of those pages is not to be trusted (S11).
-      assert(outcome === 'flushed', 'the disk refused a flush: this member ends, another takes over')
+      assertFlushed(outcome)
       this.#ownFlushed = Math.max(this.#ownFlushed, upTo) as Seq
       const again = this.#own === 'asked, and again'
       this.#own = 'no'

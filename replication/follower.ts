@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Epoch, Incarnation, NodeId, Seq } from '../proto/ids.ts'
 import { type Core, send } from './core.ts'
+import { assertFlushed } from './flushed.ts'
 import { giverWaits } from './lease.ts'
 import type { Attached, Envelope, Heartbeat, Message, StreamContent, StreamMessage, Wholeness } from './message.ts'
 import type { Ms } from './ports.ts'
@@ -46,8 +47,6 @@ export class Follower {
   #heardAt: Ms
   #amnesia: boolean
   #everything = false
-  /** The disk refused a flush: this process follows nobody any more (S11). */
-  #broken = false
 
   constructor(core: Core) {
     this.#core = core
@@ -81,7 +80,7 @@ export class Follower {
 
   /** Nothing it lacks: its journal has every committed entry, its state all that it applied. */
   isWhole(): boolean {
-    return this.has === 'everything' && !this.#broken
+    return this.has === 'everything'
   }
 
   /** Nobody can be told anything by that primary any more: its process ended, or its time with us is over (R13). */
@@ -253,7 +252,7 @@ export class Follower {
   /** The lease was let go of before, in `#detach`: the primary relies on that. */
   #ask(): void {
     const now = this.#core.ports.clock.now()
-    if (this.#leader === undefined || this.#broken || now < this.#blockedUntil) return
+    if (this.#leader === undefined || now < this.#blockedUntil) return
     const { journal } = this.#core
     const { opened } = this.#core.ports.storage
     this.#askedAt = now
@@ -357,7 +356,7 @@ export class Follower {
   #flush(ticket: number): void {
     const attempt = this.#attempt
     this.#core.ports.storage.flush((outcome, upTo) => {
-      if (outcome === 'failed') return this.#onTrouble('flush failed')
+      assertFlushed(outcome)
       if (attempt !== this.#attempt) return
       this.#onFlushed(upTo)
       this.#toLeader({ kind: 'flushed', attempt, ticket, durable: this.#durable })
@@ -383,9 +382,8 @@ export class Follower {
 
   #onTrouble(what: Trouble): void {
     if (what === 'torn') return this.#reattach('a slice came out of its place')
-    if (what === 'flush failed') this.#broken = true
-    else this.#blockedUntil = this.#core.ports.clock.now() + fullRetries * this.#core.timing.retry
-    this.#leave(what === 'full' ? 'its disk is full' : 'its disk refused a flush')
+    this.#blockedUntil = this.#core.ports.clock.now() + fullRetries * this.#core.timing.retry
+    this.#leave('its disk is full')
   }
 
   #leave(reason: string): void {

@@ -145,7 +145,7 @@ export interface CaughtUp {
   readonly attempt: number
 }
 
-/** The sender can't go on (full disk, failed flush): drop it. */
+/** The sender can't go on for now (full disk): drop it. */
 export interface Leave {
   readonly kind: 'leave'
   readonly reason: string

@@ -1,10 +1,11 @@
 import type { NodeId, Seq } from '../proto/ids.ts'
 import { type Core, send } from './core.ts'
+import { assertFlushed } from './flushed.ts'
 import type { Ms } from './ports.ts'
 import type { Slice, WorkItem } from './work.ts'
 
-/** How the resync ended for now: it can't go on here (`full`), its stream is broken (`torn`), or the disk refuses a flush. */
-export type Trouble = 'full' | 'torn' | 'flush failed'
+/** How the resync ended for now: it can't go on here (`full`), or its stream is broken (`torn`). */
+export type Trouble = 'full' | 'torn'
 
 /** Unanswered for so many retries, a question is asked again. */
 const patience = 6
@@ -82,7 +83,7 @@ export class ResyncTarget {
     this.#phase = 'flushing'
     const ticket = this.#ticket
     this.#core.ports.storage.flush((outcome, upTo) => {
-      if (outcome === 'failed') return this.#trouble('flush failed')
+      assertFlushed(outcome)
       if (ticket !== this.#ticket) return
       this.#flushed(upTo)
       if (this.#core.ports.storage.resync() !== undefined) this.#core.ports.storage.endResync()

@@ -107,7 +107,9 @@ function once(end: (error: unknown) => void, log: Log): (error: unknown) => void
   }
 }
 
-function endProcess(): void {
+/** What it says last is what a supervisor has to tell of it. */
+function endProcess(error: unknown): void {
+  console.error(error instanceof Error ? error.message.split('\n')[0] : String(error))
   process.exit(70) // EX_SOFTWARE of sysexits.h
 }
 

@@ -2,6 +2,7 @@ import os from 'node:os'
 import { incarnation, nodeId } from '../../proto/ids.ts'
 import { DirectoryClient } from '../../server/directory/client.ts'
 import { type RunningServer, startServer } from '../../server/server.ts'
+import { oneLine } from '../failure.ts'
 import { openLog, type ProcessLog } from '../log.ts'
 import { readSettings } from '../settings.ts'
 import { stateFolder } from '../state-folder.ts'
@@ -49,6 +50,7 @@ export function endOnBugs(log: ProcessLog): void {
   const end = (error: unknown): void => {
     log.error('process.broken', { error })
     console.error(error)
+    console.error(oneLine(error)) // the last line is what the status shows
     process.exit(70) // EX_SOFTWARE of sysexits.h
   }
   process.on('uncaughtException', end).on('unhandledRejection', end)

@@ -9,13 +9,16 @@ type FlushDone = (outcome: 'flushed' | 'failed', upTo: Seq) => void
 export class Durability {
   readonly #parts: Parts
   readonly #writer: StateWriter
+  readonly #broken: (error: unknown) => void
   readonly #checkpoints = new Rounds(() => this.#checkpointRound())
   #waiting: FlushDone[] = []
   #flushing: Promise<void> | undefined
 
-  constructor(parts: Parts, writer: StateWriter) {
+  /** `broken`: whoever was told that a flush failed, or succeeded, could not go on. */
+  constructor(parts: Parts, writer: StateWriter, broken: (error: unknown) => void) {
     this.#parts = parts
     this.#writer = writer
+    this.#broken = broken
   }
 
   get failed(): boolean {
@@ -54,7 +57,11 @@ export class Durability {
       const round = this.#waiting.splice(0)
       const upTo = this.#parts.journal.last.seq
       const outcome = await this.#flushRound()
-      for (const done of round) done(outcome, upTo)
+      try {
+        for (const done of round) done(outcome, upTo)
+      } catch (error) {
+        this.#broken(error)
+      }
     }
     this.#flushing = undefined
   }

@@ -72,7 +72,7 @@ export class VolumeStore implements Storage {
     this.pending = parts.pending
     this.#onFailure = onFailure
     this.#writer = new StateWriter(parts, stored, (error) => this.#fail(error))
-    this.#durability = new Durability(parts, this.#writer)
+    this.#durability = new Durability(parts, this.#writer, (error) => this.#fail(error))
     this.#retention = new Retention(parts, this.#writer)
     if (parts.committed > stored) this.#writer.poke()
     this.#scheduleCheckpoint()
@@ -366,7 +366,8 @@ export class VolumeStore implements Storage {
 
   #fail(cause: unknown): void {
     if (this.#failure !== undefined) return
-    this.#failure = new Error(`the store in ${this.#parts.dir} has failed: ${String(cause)}`, { cause })
+    const why = cause instanceof Error ? cause.message : String(cause)
+    this.#failure = new Error(`the store in ${this.#parts.dir} has failed: ${why}`, { cause })
     this.#parts.log('store.failed', { dir: this.#parts.dir, error: String(cause) })
     const failure = this.#failure
     if (this.#onFailure !== undefined) this.#onFailure(failure)

@@ -16,7 +16,7 @@ export class Disk {
   hung = false
   /** The next flush fails; what it should have written never reaches the disk by itself. */
   failsNextFlush = false
-  /** A flush has failed: the process that saw it may end for that. */
+  /** A flush has failed: the process that saw it must end for that. */
   refused = false
 
   /** The host goes down: see S9 to S11 for what a store makes of what is left. */

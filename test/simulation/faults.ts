@@ -185,22 +185,15 @@ export class Faults {
     this.#victim.trace.add(() => `FAULT: ${kind} ${host.node}`)
     if (kind === 'failedFlush') {
       disk.failsNextFlush = true
-      return this.#for(1500, () => this.#replace(host))
+      return this.#for(1500, () => {
+        disk.failsNextFlush = false
+      })
     }
     disk[kind === 'fullDisk' ? 'full' : 'hung'] = true
     this.#for(1500, () => {
       disk[kind === 'fullDisk' ? 'full' : 'hung'] = false
       host.process?.step(() => host.process?.storage.resume())
     })
-  }
-
-  /** A process whose disk refused something must be started anew, by whoever looked after the disk. */
-  #replace(host: Host): void {
-    host.disk.failsNextFlush = false
-    if (!host.disk.refused) return
-    host.disk.refused = false
-    this.#victim.kill(host)
-    this.#victim.revive(host)
   }
 
   /** One bit of one value, on one disk only, while all others of the set are whole. */

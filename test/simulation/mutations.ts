@@ -408,6 +408,14 @@ export const mutations: readonly Mutation[] = [
     noticedBy: ['verify', 'members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
   },
   {
+    name: 'whoever has seen a flush fail goes on',
+    rule: 'S11',
+    edits: [core('flushed.ts', "assert(outcome === 'flushed',", 'assert(true,')],
+    faults: 'disks',
+    within: 60,
+    noticedBy: ['invariants'],
+  },
+  {
     name: 'commit in a set that is too small',
     rule: 'R11',
     edits: [core('in-sync-set.ts', 'this.#inSync.length < record.minInSync', 'this.#inSync.length < 1')],

@@ -7,6 +7,7 @@ import type { Disk } from './disk.ts'
 import { Image } from './image.ts'
 import { blobsIn, describe, digestOf, sliceOf } from './items.ts'
 import { blockSize, State, touchOf } from './state.ts'
+import { Violation } from './violation.ts'
 
 /** How a member's store behaves in one run. */
 export interface StorageProfile {
@@ -172,7 +173,9 @@ export class SimStorage implements Storage {
       if (this.#disk.failsNextFlush) {
         this.#disk.failsNextFlush = false
         this.#disk.refused = true
-        return done('failed', 0 as Seq)
+        this.#disk.amnesia = true // as a store notes it: what the disk has is unknown from now on
+        done('failed', 0 as Seq)
+        throw new Violation('invariants', 'S11', 'a disk refused a flush, and the process goes on')
       }
       this.#disk.durable = image
       this.#hooks.point('after flush')

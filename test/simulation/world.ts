@@ -201,6 +201,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   revive(host: Host): void {
     if (!host.isUp) host.boot()
     if (host.process !== undefined) return
+    host.disk.refused = false
     host.starts += 1
     const process = new Process(
       this,
