@@ -50,6 +50,16 @@ export class InSyncSet {
     return this.#inSync.filter((node) => node !== this.#core.self.node)
   }
 
+  /** Whoever the record lets take over (R11): as it is, or as it may be already when a swap is not settled. */
+  heirs(): ReadonlySet<NodeId> {
+    const heirs = new Set<NodeId>()
+    for (const record of [this.#record(), this.#core.swapper.pending]) {
+      for (const node of [...(record?.inSync ?? []), ...(record?.eligible ?? [])]) heirs.add(node)
+    }
+    heirs.delete(this.#core.self.node)
+    return heirs
+  }
+
   /** In the set, as the process that the record names. */
   holds(member: Member): boolean {
     return this.#inSync.includes(member.node) && this.#record()?.incarnations[member.node] === member.incarnation

@@ -67,13 +67,11 @@ export class Primary {
     return this.#mark !== undefined && this.#core.journal.committed >= this.#mark
   }
 
-  /** R13: nobody in the set may take over before this. */
+  /** R13: nobody who might take over does so before this. */
   leaseUntil(): Ms {
-    const mirrors = this.#set.mirrors()
-    return mirrors.reduce(
-      (end, node) => Math.min(end, this.#members.get(node)?.promiseUntil ?? 0),
-      Number.POSITIVE_INFINITY,
-    )
+    let end = Number.POSITIVE_INFINITY
+    for (const node of this.#set.heirs()) end = Math.min(end, this.#members.get(node)?.promiseUntil ?? 0)
+    return end
   }
 
   mayRead(): boolean {
