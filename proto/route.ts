@@ -36,6 +36,11 @@ const routes: Readonly<Record<FileCall['$case'], Route>> = {
   setxattr: 'change',
   listxattr: 'read',
   removexattr: 'change',
+  lock: 'change',
+  unlock: 'change',
+  releaseLocks: 'change',
+  getLock: 'read',
+  awaitLock: 'primary',
 }
 
 export function routeOf(call: FileCall): Route {

@@ -16,6 +16,7 @@ import { Commits } from './session/commits.ts'
 import { Executor } from './session/executor.ts'
 import { answerTo, Forwards, handedFrom } from './session/forwards.ts'
 import { Leader } from './session/leader.ts'
+import { Locks } from './session/locks.ts'
 import { Orphans } from './session/orphans.ts'
 import { Reads } from './session/reads.ts'
 import { RoleWatch } from './session/role-watch.ts'
@@ -66,6 +67,7 @@ export class Volume {
   record: Versioned | undefined
   readonly #options: VolumeOptions
   readonly #commits: Commits
+  readonly #locks: Locks
   readonly #commitAnswers = new Tickets<Seq | undefined>()
   readonly #flushes = new Tickets<'flushed' | 'lost'>()
   readonly #forwards: Forwards
@@ -112,7 +114,9 @@ export class Volume {
     const { nowNs } = new FileTimes()
     const now = (): number => this.clock.now()
     const { changed } = this.#roles
-    const common = { replica, state: store, commits, nowNs, log }
+    const locks = new Locks({ state: store, commits, now })
+    this.#locks = locks
+    const common = { replica, state: store, commits, nowNs, log, locks }
     this.space = new VolumeSpace(replica)
     const { hasRoom } = this.space
     this.executor = new Executor({ ...common, hasSpace: hasRoom, room: () => this.#room() })
@@ -148,6 +152,7 @@ export class Volume {
   onTick(): void {
     this.step(() => this.replica.onTick())
     this.space.look()
+    this.#locks.onTick()
     this.attachments.onTick()
     this.#look()
   }

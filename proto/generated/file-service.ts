@@ -34,6 +34,7 @@ export interface ClientFrame {
     | { $case: "request"; value: Request }
     | { $case: "heartbeat"; value: Heartbeat }
     | { $case: "cancel"; value: Cancel }
+    | { $case: "endSession"; value: EndSession }
     | { $case: "recalled"; value: Recalled }
     | undefined;
 }
@@ -130,6 +131,10 @@ export interface Recalled {
   number: bigint;
 }
 
+/** The mount is gone: what the session holds is given up at once. Answered by a goodbye. */
+export interface EndSession {
+}
+
 export interface Cancel {
   id: number;
 }
@@ -201,6 +206,11 @@ export interface Operation {
     | { $case: "setxattr"; value: Setxattr }
     | { $case: "listxattr"; value: Listxattr }
     | { $case: "removexattr"; value: Removexattr }
+    | { $case: "lock"; value: Lock }
+    | { $case: "unlock"; value: Unlock }
+    | { $case: "releaseLocks"; value: ReleaseLocks }
+    | { $case: "getLock"; value: GetLock }
+    | { $case: "awaitLock"; value: AwaitLock }
     | undefined;
 }
 
@@ -230,6 +240,12 @@ export interface Reply {
     | //
     /** everything else */
     { $case: "done"; value: Done }
+    | //
+    /** lock */
+    { $case: "locked"; value: Locked }
+    | //
+    /** get_lock */
+    { $case: "heldLock"; value: HeldLock }
     | undefined;
 }
 
@@ -448,6 +464,65 @@ export interface Removexattr {
   name: Buffer;
 }
 
+/**
+ * A stretch of a file, and who wants it. `owner`: as the kernel numbers owners. `flock`: of flock(2), else of fcntl(2).
+ * `start` and `end`: first and last byte, at most 2^63 - 1.
+ */
+export interface LockRange {
+  ino: bigint;
+  owner: bigint;
+  flock: boolean;
+  exclusive: boolean;
+  start: bigint;
+  end: bigint;
+}
+
+/** Never waits. `handle`: the open file through which it is taken. `wait`: of the wait whose turn has come; 0: of none. */
+export interface Lock {
+  range: LockRange | undefined;
+  handle: bigint;
+  wait: bigint;
+}
+
+export interface Locked {
+  granted: boolean;
+}
+
+/** What the owner has in the range; `exclusive` says nothing. */
+export interface Unlock {
+  range: LockRange | undefined;
+}
+
+/** Everything that was taken through an open file. */
+export interface ReleaseLocks {
+  ino: bigint;
+  handle: bigint;
+}
+
+export interface GetLock {
+  range: LockRange | undefined;
+}
+
+/** `held`: of the locks that stand in the way of the range, the first. `pid`: 0 if it is another host's. */
+export interface HeldLock {
+  held: boolean;
+  exclusive: boolean;
+  start: bigint;
+  end: bigint;
+  pid: number;
+}
+
+/**
+ * Stands in line for a lock, as `wait`, a number of this session's, which is given once. Answered when the lock may be
+ * tried for, which nobody else may then, for a moment; EAGAIN: not yet, ask again to keep the place; EDEADLK: it would
+ * wait for itself. `leave`: gives the place up.
+ */
+export interface AwaitLock {
+  range: LockRange | undefined;
+  wait: bigint;
+  leave: boolean;
+}
+
 function createBaseClientFrame(): ClientFrame {
   return { kind: undefined };
 }
@@ -466,6 +541,9 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         break;
       case "cancel":
         Cancel.encode(message.kind.value, writer.uint32(34).fork()).join();
+        break;
+      case "endSession":
+        EndSession.encode(message.kind.value, writer.uint32(66).fork()).join();
         break;
       case "recalled":
         Recalled.encode(message.kind.value, writer.uint32(162).fork()).join();
@@ -517,6 +595,14 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             }
 
             message.kind = { $case: "cancel", value: Cancel.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.kind = { $case: "endSession", value: EndSession.decode(reader, reader.uint32()) };
             continue;
           }
           case 20: {
@@ -1244,6 +1330,41 @@ export const Recalled: MessageFns<Recalled> = {
   },
 };
 
+function createBaseEndSession(): EndSession {
+  return {};
+}
+
+export const EndSession: MessageFns<EndSession> = {
+  encode(_: EndSession, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EndSession {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndSession();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseCancel(): Cancel {
   return { id: 0 };
 }
@@ -1704,6 +1825,21 @@ export const Operation: MessageFns<Operation> = {
       case "removexattr":
         Removexattr.encode(message.kind.value, writer.uint32(186).fork()).join();
         break;
+      case "lock":
+        Lock.encode(message.kind.value, writer.uint32(274).fork()).join();
+        break;
+      case "unlock":
+        Unlock.encode(message.kind.value, writer.uint32(282).fork()).join();
+        break;
+      case "releaseLocks":
+        ReleaseLocks.encode(message.kind.value, writer.uint32(290).fork()).join();
+        break;
+      case "getLock":
+        GetLock.encode(message.kind.value, writer.uint32(298).fork()).join();
+        break;
+      case "awaitLock":
+        AwaitLock.encode(message.kind.value, writer.uint32(306).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1905,6 +2041,46 @@ export const Operation: MessageFns<Operation> = {
             message.kind = { $case: "removexattr", value: Removexattr.decode(reader, reader.uint32()) };
             continue;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.kind = { $case: "lock", value: Lock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 35: {
+            if (tag !== 282) {
+              break;
+            }
+
+            message.kind = { $case: "unlock", value: Unlock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 36: {
+            if (tag !== 290) {
+              break;
+            }
+
+            message.kind = { $case: "releaseLocks", value: ReleaseLocks.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 37: {
+            if (tag !== 298) {
+              break;
+            }
+
+            message.kind = { $case: "getLock", value: GetLock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 38: {
+            if (tag !== 306) {
+              break;
+            }
+
+            message.kind = { $case: "awaitLock", value: AwaitLock.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1948,6 +2124,12 @@ export const Reply: MessageFns<Reply> = {
         break;
       case "done":
         Done.encode(message.kind.value, writer.uint32(66).fork()).join();
+        break;
+      case "locked":
+        Locked.encode(message.kind.value, writer.uint32(114).fork()).join();
+        break;
+      case "heldLock":
+        HeldLock.encode(message.kind.value, writer.uint32(122).fork()).join();
         break;
     }
     return writer;
@@ -2028,6 +2210,22 @@ export const Reply: MessageFns<Reply> = {
             }
 
             message.kind = { $case: "done", value: Done.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.kind = { $case: "locked", value: Locked.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.kind = { $case: "heldLock", value: HeldLock.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -4448,6 +4646,561 @@ export const Removexattr: MessageFns<Removexattr> = {
             }
 
             message.name = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockRange(): LockRange {
+  return { ino: 0n, owner: 0n, flock: false, exclusive: false, start: 0n, end: 0n };
+}
+
+export const LockRange: MessageFns<LockRange> = {
+  encode(message: LockRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.owner !== 0n) {
+      if (BigInt.asUintN(64, message.owner) !== message.owner) {
+        throw new globalThis.Error("value provided for field message.owner of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.owner);
+    }
+    if (message.flock !== false) {
+      writer.uint32(24).bool(message.flock);
+    }
+    if (message.exclusive !== false) {
+      writer.uint32(32).bool(message.exclusive);
+    }
+    if (message.start !== 0n) {
+      if (BigInt.asUintN(64, message.start) !== message.start) {
+        throw new globalThis.Error("value provided for field message.start of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.start);
+    }
+    if (message.end !== 0n) {
+      if (BigInt.asUintN(64, message.end) !== message.end) {
+        throw new globalThis.Error("value provided for field message.end of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.end);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.owner = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.flock = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.exclusive = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.start = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.end = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLock(): Lock {
+  return { range: undefined, handle: 0n, wait: 0n };
+}
+
+export const Lock: MessageFns<Lock> = {
+  encode(message: Lock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(10).fork()).join();
+    }
+    if (message.handle !== 0n) {
+      if (BigInt.asUintN(64, message.handle) !== message.handle) {
+        throw new globalThis.Error("value provided for field message.handle of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.handle);
+    }
+    if (message.wait !== 0n) {
+      if (BigInt.asUintN(64, message.wait) !== message.wait) {
+        throw new globalThis.Error("value provided for field message.wait of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.wait);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Lock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.handle = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.wait = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLocked(): Locked {
+  return { granted: false };
+}
+
+export const Locked: MessageFns<Locked> = {
+  encode(message: Locked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.granted !== false) {
+      writer.uint32(8).bool(message.granted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Locked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.granted = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUnlock(): Unlock {
+  return { range: undefined };
+}
+
+export const Unlock: MessageFns<Unlock> = {
+  encode(message: Unlock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Unlock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnlock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReleaseLocks(): ReleaseLocks {
+  return { ino: 0n, handle: 0n };
+}
+
+export const ReleaseLocks: MessageFns<ReleaseLocks> = {
+  encode(message: ReleaseLocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.handle !== 0n) {
+      if (BigInt.asUintN(64, message.handle) !== message.handle) {
+        throw new globalThis.Error("value provided for field message.handle of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.handle);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseLocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseLocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.handle = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetLock(): GetLock {
+  return { range: undefined };
+}
+
+export const GetLock: MessageFns<GetLock> = {
+  encode(message: GetLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseHeldLock(): HeldLock {
+  return { held: false, exclusive: false, start: 0n, end: 0n, pid: 0 };
+}
+
+export const HeldLock: MessageFns<HeldLock> = {
+  encode(message: HeldLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.held !== false) {
+      writer.uint32(8).bool(message.held);
+    }
+    if (message.exclusive !== false) {
+      writer.uint32(16).bool(message.exclusive);
+    }
+    if (message.start !== 0n) {
+      if (BigInt.asUintN(64, message.start) !== message.start) {
+        throw new globalThis.Error("value provided for field message.start of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.start);
+    }
+    if (message.end !== 0n) {
+      if (BigInt.asUintN(64, message.end) !== message.end) {
+        throw new globalThis.Error("value provided for field message.end of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.end);
+    }
+    if (message.pid !== 0) {
+      writer.uint32(40).uint32(message.pid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.held = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.exclusive = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.start = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.end = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAwaitLock(): AwaitLock {
+  return { range: undefined, wait: 0n, leave: false };
+}
+
+export const AwaitLock: MessageFns<AwaitLock> = {
+  encode(message: AwaitLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(10).fork()).join();
+    }
+    if (message.wait !== 0n) {
+      if (BigInt.asUintN(64, message.wait) !== message.wait) {
+        throw new globalThis.Error("value provided for field message.wait of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.wait);
+    }
+    if (message.leave !== false) {
+      writer.uint32(24).bool(message.leave);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AwaitLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAwaitLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.wait = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leave = reader.bool();
             continue;
           }
         }

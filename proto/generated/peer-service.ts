@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Caller, Hello, Operation, Response } from "./file-service.ts";
+import { Caller, EndSession, Hello, Operation, Response } from "./file-service.ts";
 
 /**
  * What the members of a volume say to each other. A member that wants to hear another dials it and subscribes; what it
@@ -74,6 +74,9 @@ export interface Forward {
     | //
     /** Opens a session; `session`, slot, seq and caller say nothing. */
     { $case: "open"; value: Hello }
+    | //
+    /** Ends `session`; the others say nothing. */
+    { $case: "end"; value: EndSession }
     | undefined;
   /** The data of the write is the next of the frame's bodies. */
   dataOutside: boolean;
@@ -675,6 +678,9 @@ export const Forward: MessageFns<Forward> = {
       case "open":
         Hello.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
+      case "end":
+        EndSession.encode(message.kind.value, writer.uint32(322).fork()).join();
+        break;
     }
     if (message.dataOutside !== false) {
       writer.uint32(64).bool(message.dataOutside);
@@ -749,6 +755,14 @@ export const Forward: MessageFns<Forward> = {
             }
 
             message.kind = { $case: "open", value: Hello.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.kind = { $case: "end", value: EndSession.decode(reader, reader.uint32()) };
             continue;
           }
           case 8: {

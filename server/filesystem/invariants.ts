@@ -26,11 +26,17 @@ export function violations(
     ['orphan record', volume.orphans],
     ['contents', volume.contents.keys()],
     ['extended attributes', volume.xattrs],
+    ['locks', volume.locks.keys()],
     ['a name', volume.parents.keys()],
     ['names in it', volume.entries.keys()],
     ['blob', ownersOf(volume, blobs)],
   ] as const) {
     for (const ino of inos) if (!volume.inodes.has(ino)) found.push(`inode ${ino} is not there but has ${kind}`)
+  }
+  for (const [ino, sessions] of volume.locks) {
+    for (const session of sessions) {
+      if (!volume.sessions.has(session)) found.push(`inode ${ino} is locked by session ${session}, which is not there`)
+    }
   }
   return [...found, ...checkCounter(volume)]
 }

@@ -6,6 +6,7 @@ import { getattr } from './getattr.ts'
 import { getxattr } from './getxattr.ts'
 import { link } from './link.ts'
 import { listxattr } from './listxattr.ts'
+import { awaitLock, getLock, lock, releaseLocks, unlock } from './locks.ts'
 import { lookup } from './lookup.ts'
 import { mkdir } from './mkdir.ts'
 import { mknod } from './mknod.ts'
@@ -81,6 +82,16 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
       return listxattr(view, caller, op.value)
     case 'removexattr':
       return removexattr(view, caller, op.value, at)
+    case 'lock':
+      return lock(view, caller, op.value, at)
+    case 'unlock':
+      return unlock(view, caller, op.value, at)
+    case 'releaseLocks':
+      return releaseLocks(view, caller, op.value, at)
+    case 'getLock':
+      return getLock(view, caller, op.value, at)
+    case 'awaitLock':
+      return awaitLock(view, caller, op.value, at)
   }
 }
 
@@ -108,6 +119,11 @@ const changes: Readonly<Record<AnyOperation['$case'], boolean>> = {
   setxattr: true,
   listxattr: false,
   removexattr: true,
+  lock: true,
+  unlock: true,
+  releaseLocks: true,
+  getLock: false,
+  awaitLock: false,
 }
 
 /** May it have effects, so that it is the primary's to execute? An open is a change if it empties the file. */

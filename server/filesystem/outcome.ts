@@ -24,4 +24,6 @@ export interface Outcome {
 export interface At {
   /** Nanoseconds since 1970. */
   readonly nowNs: bigint
+  /** Whose session asks: locks are its. */
+  readonly session?: bigint
 }

@@ -1,5 +1,6 @@
 import type { Key } from '../../proto/ids.ts'
 import { inodeCounter, nameHash, type ParsedKey, parseKey } from '../store/keys.ts'
+import { decodeLocks } from '../store/lock-records.ts'
 import * as records from '../store/records.ts'
 import { isDirectory, typeOf } from './mode.ts'
 import { checkName, isDot, isDotDot } from './name.ts'
@@ -17,6 +18,9 @@ export interface VolumeImage {
   /** By inode: how many bytes stand inline. */
   readonly contents: Map<bigint, number>
   readonly xattrs: Set<bigint>
+  /** By inode: the sessions that have locks on it. */
+  readonly locks: Map<bigint, ReadonlySet<bigint>>
+  readonly sessions: Set<bigint>
   counter: records.Counter | undefined
 }
 
@@ -30,6 +34,8 @@ export function loadImage(state: Iterable<readonly [Key, Uint8Array]>, found: st
     orphans: new Set(),
     contents: new Map(),
     xattrs: new Set(),
+    locks: new Map(),
+    sessions: new Set(),
     counter: undefined,
   }
   const types: { readonly ino: bigint; readonly type: number }[] = []
@@ -75,7 +81,12 @@ function loadOne(
     case 'counter':
       if (key === inodeCounter) volume.counter = records.decodeCounter(value)
       return
+    case 'locks':
+      volume.locks.set(parsed.ino, new Set(decodeLocks(value).map(({ session }) => session)))
+      return
     case 'session':
+      volume.sessions.add(parsed.session)
+      return
     case 'reply':
       return // whose they are, the sessions know
   }

@@ -80,6 +80,9 @@ export class Attachment {
         if (wanted !== undefined) wanted.cancelled = true
         return
       }
+      case 'endSession':
+        if (this.#session === undefined) return this.close('an end before the welcome')
+        return void this.#end(this.#session)
       case 'recalled':
         return this.close('nothing was recalled')
       case undefined:
@@ -124,6 +127,10 @@ export class Attachment {
     })
   }
 
+  async #end(session: bigint): Promise<void> {
+    if (await this.#ports.changes.end(session, this.#greeting)) this.close('the session has ended', true)
+  }
+
   /** Record and counter were put by one entry: a number below the counter without a record is one that has ended (R31). */
   async #resume(session: bigint): Promise<bigint | 'ended' | undefined> {
     const { changed, replica, state } = this.#ports
@@ -161,7 +168,7 @@ export class Attachment {
     const { changes, reads } = this.#ports
     const { session, slot, caller, call, seen } = asked
     const route = routeOf(call)
-    if (route === 'read') return this.#checked(call, await reads.answer(caller, call, { seen, wanted }))
+    if (route === 'read') return this.#checked(call, await reads.answer(caller, call, { seen, session, wanted }))
     if (route === 'change' && asked.seq === 0n) return failure('EINVAL')
     const answer = await changes.submit({ session, slot, seq: asked.seq, caller, operation: call }, wanted)
     return answer === 'untouched' ? failure('EINTR') : answer

@@ -40,6 +40,12 @@ export class Changes {
     return answer.kind === 'opened' ? answer.session : 'refused'
   }
 
+  /** Resolves when the session has ended, for good; false: nobody waits for it any more. */
+  async end(session: bigint, wanted: Wanted): Promise<boolean> {
+    const answer = await this.#hand({ kind: 'end', session }, wanted)
+    return answer !== undefined && answer !== 'untouched' && answer.kind === 'ended'
+  }
+
   async #hand(handed: Handed, wanted: Wanted): Promise<Decided | 'untouched' | undefined> {
     const { self, replica, decider, forwards, changed } = this.#ports
     let tried = false

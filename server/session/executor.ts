@@ -8,6 +8,7 @@ import type { Effect } from '../store/effect.ts'
 import { replyKey, sessionKey } from '../store/keys.ts'
 import { decodeReply, encodeReply, type ReplyRecord } from '../store/session-records.ts'
 import type { Commits } from './commits.ts'
+import type { Locks } from './locks.ts'
 import {
   type Attempt,
   type Change,
@@ -24,6 +25,7 @@ export interface ExecutorPorts {
   readonly commits: Commits
   readonly nowNs: WallClock
   readonly log: Log
+  readonly locks: Locks
   /** Has every in-sync member room for what makes the volume bigger? */
   readonly hasSpace: () => boolean
   /** Resolves when the store has caught up; undefined while it does not lag. */
@@ -57,7 +59,7 @@ export class Executor {
     if (!replica.mayChange()) return { kind: 'elsewhere' }
     const { session, slot, seq } = change
     if (slot >= slotsMax || seq === 0n) return this.#refusal('EINVAL')
-    if (state.pending.get(sessionKey(session)) === undefined) return this.#ended(change)
+    if (state.pending.get(sessionKey(session)) === undefined) return this.ended(session)
     const key = replyKey(session, slot)
     const stored = state.pending.get(key)
     const last = stored === undefined ? undefined : decodeReply(stored)
@@ -72,17 +74,32 @@ export class Executor {
       case 'full':
         return this.#full()
       case 'proposed': {
+        this.#ports.locks.proposed(change)
         const committed = await this.#ports.commits.reached(proposal.seq)
         return committed ? { kind: 'done', errno, reply, position: proposal.seq } : { kind: 'elsewhere' }
       }
     }
   }
 
-  #decide({ caller, operation }: Change): Decision {
-    const { state, nowNs, hasSpace, log } = this.#ports
+  /** Its end counts only when it is committed, and only here while no other primary may have opened it (R13). */
+  async ended(session: bigint): Promise<Attempt> {
+    const { state, commits, replica } = this.#ports
+    if (!replica.mayRead()) return { kind: 'elsewhere' }
+    const dirty = state.dirty(sessionKey(session))
+    if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
+    return { kind: 'ended' }
+  }
+
+  #decide(change: Change): Decision {
+    const { state, nowNs, hasSpace, locks, log } = this.#ports
+    const { caller, operation, session } = change
     try {
       if (grows(operation) && !hasSpace()) throw new FsError('ENOSPC', 'a member has too little space left')
-      const { reply, effects } = operate(state.pending, caller, operation, { nowNs: nowNs() })
+      const at = { nowNs: nowNs(), session }
+      const isLock = operation.$case === 'lock'
+      const { reply, effects } = isLock
+        ? locks.attempt(change, operation.value, at)
+        : operate(state.pending, caller, operation, at)
       return { errno: 0, reply, effects }
     } catch (error) {
       if (error instanceof FsError) return { errno: errnos[error.errno], reply: undefined, effects: [] }
@@ -100,15 +117,6 @@ export class Executor {
     if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
     const reply = last.errno === 0 ? Reply.decode(last.reply).kind : undefined
     return { kind: 'done', errno: last.errno, reply, position: commits.committed }
-  }
-
-  /** Its end counts only when it is committed, and only here while no other primary may have opened it (R13). */
-  async #ended({ session }: Change): Promise<Attempt> {
-    const { state, commits, replica } = this.#ports
-    if (!replica.mayRead()) return { kind: 'elsewhere' }
-    const dirty = state.dirty(sessionKey(session))
-    if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
-    return { kind: 'ended' }
   }
 
   /** The journal takes no more here: another member may go on; alone, the client must know. */

@@ -8,6 +8,7 @@ import type { Attempt, Change } from './ports.ts'
 export type Handed =
   | { readonly kind: 'operation'; readonly change: Change }
   | { readonly kind: 'open'; readonly hello: Hello }
+  | { readonly kind: 'end'; readonly session: bigint }
 
 export type HandedAnswer = Attempt | { readonly kind: 'opened'; readonly session: bigint }
 
@@ -67,6 +68,10 @@ function forwardOf(ticket: bigint, handed: Handed): Forward {
     const kind = { $case: 'open', value: handed.hello } as const
     return { ticket, session: 0n, slot: 0, seq: 0n, caller: undefined, kind, dataOutside: false }
   }
+  if (handed.kind === 'end') {
+    const kind = { $case: 'end', value: {} } as const
+    return { ticket, session: handed.session, slot: 0, seq: 0n, caller: undefined, kind, dataOutside: false }
+  }
   const { session, slot, seq, caller, operation } = handed.change
   const kind = { $case: 'operation', value: { kind: operation } } as const
   return { ticket, session, slot, seq, caller, kind, dataOutside: false }
@@ -75,6 +80,7 @@ function forwardOf(ticket: bigint, handed: Handed): Forward {
 /** How the primary reads what was handed to it. @throws BadFrame */
 export function handedFrom({ kind, session, slot, seq, caller }: Forward): Handed {
   if (kind?.$case === 'open') return { kind: 'open', hello: kind.value }
+  if (kind?.$case === 'end') return { kind: 'end', session }
   const operation = present(kind?.value.kind, 'the operation of a forward')
   return {
     kind: 'operation',

@@ -1,4 +1,5 @@
 import { errnos, FsError } from '../../proto/errno.ts'
+import type { AwaitLock } from '../../proto/generated/file-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import type { Log, Space } from '../../replication/ports.ts'
 import { format } from '../filesystem/format.ts'
@@ -6,11 +7,12 @@ import { rootIno } from '../filesystem/inode.ts'
 import { operate } from '../filesystem/operate.ts'
 import { space as spaceReply } from '../filesystem/statfs.ts'
 import { encodeBody } from '../store/body.ts'
-import { inodeKey } from '../store/keys.ts'
+import { inodeKey, sessionKey } from '../store/keys.ts'
 import type { Decider } from './changes.ts'
 import type { Commits } from './commits.ts'
 import type { Executor } from './executor.ts'
 import type { Handed, HandedAnswer } from './forwards.ts'
+import type { Locks } from './locks.ts'
 import type { Orphans } from './orphans.ts'
 import type { Attempt, Change, ReplicaPort, StatePort, WallClock } from './ports.ts'
 import type { Sessions } from './sessions.ts'
@@ -23,6 +25,7 @@ export interface LeaderPorts {
   readonly executor: Executor
   readonly sessions: Sessions
   readonly orphans: Orphans
+  readonly locks: Locks
   readonly flushes: Tickets<'flushed' | 'lost'>
   readonly nowNs: WallClock
   readonly log: Log
@@ -48,8 +51,10 @@ export class Leader implements Decider {
   /** The role may have changed. */
   async look(): Promise<void> {
     const { replica, self } = this.#ports
-    if (replica.primary() !== self) this.#reign = undefined
-    else if (this.#reign === undefined && replica.mayChange()) {
+    if (replica.primary() !== self) {
+      if (this.#reign !== undefined) this.#ports.locks.end()
+      this.#reign = undefined
+    } else if (this.#reign === undefined && replica.mayChange()) {
       const reign = { ready: false }
       this.#reign = reign
       const begun = await this.#begin()
@@ -69,22 +74,34 @@ export class Leader implements Decider {
   async decide(handed: Handed, from: NodeId): Promise<HandedAnswer> {
     if (!this.ready) return { kind: 'elsewhere' }
     if (handed.kind === 'open') return await this.#ports.sessions.open(handed.hello, from)
+    if (handed.kind === 'end') return await this.#ports.sessions.end(handed.session)
     const { change } = handed
+    if (change.operation.$case === 'awaitLock') return await this.#awaitLock(change, change.operation.value)
     if (change.operation.$case === 'fsync') return await this.#flush(change)
     if (change.operation.$case === 'statfs') return this.#statfs(change)
     return await this.#ports.executor.execute(change)
   }
 
   async #begin(): Promise<boolean> {
-    const { commits, nowNs, orphans, replica, sessions, state, log } = this.#ports
+    const { commits, locks, nowNs, orphans, replica, sessions, state, log } = this.#ports
     if (state.pending.get(inodeKey(rootIno)) === undefined) {
       const proposal = replica.propose(encodeBody(format({ nowNs: nowNs() })))
       if (proposal.outcome !== 'proposed' || !(await commits.reached(proposal.seq))) return false
       log('volume.formatted', {})
     }
     await sessions.begin()
+    await locks.begin()
     orphans.begin(replica.status().epoch)
     return true
+  }
+
+  async #awaitLock(change: Change, op: AwaitLock): Promise<Attempt> {
+    const { executor, locks, replica, state } = this.#ports
+    if (!replica.mayChange()) return { kind: 'elsewhere' }
+    if (state.pending.get(sessionKey(change.session)) === undefined) return await executor.ended(change.session)
+    const answer = await locks.wait(change, op)
+    // What was found while another may have been primary already must not be said (R13).
+    return replica.mayRead() ? answer : { kind: 'elsewhere' }
   }
 
   /** Everything acknowledged so far, of any inode, to the disks of the whole set. */

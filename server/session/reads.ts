@@ -23,6 +23,13 @@ export interface ReadPorts {
   readonly changed: () => Promise<void>
 }
 
+export interface ReadHow {
+  /** The highest position that the session has seen. */
+  readonly seen: bigint
+  readonly session: bigint
+  readonly wanted: Wanted
+}
+
 /** Answers from committed state, at any member that may read (R18, R19, R20). */
 export class Reads {
   readonly #ports: ReadPorts
@@ -32,7 +39,8 @@ export class Reads {
   }
 
   /** Waits while this member may not read; when the answer is not wanted any more it is EINTR. */
-  async answer(caller: Caller, call: FileCall, { seen, wanted }: { seen: bigint; wanted: Wanted }): Promise<Answer> {
+  async answer(caller: Caller, call: FileCall, how: ReadHow): Promise<Answer> {
+    const { seen, session, wanted } = how
     const { commits, replica, changed, self } = this.#ports
     let asked = false
     while (!wanted.closed && !wanted.cancelled) {
@@ -49,7 +57,7 @@ export class Reads {
       }
       const view = new RecordingView(this.#ports.state.committed)
       const from = commits.committed
-      const result = await this.#evaluate(view, caller, call)
+      const result = await this.#evaluate(view, session, caller, call)
       // What was said before a stop must not be said after it (R13).
       if (result === 'changed meanwhile' || !replica.mayRead()) continue
       // What is committed at the primary is what is committed. At a mirror, an entry that was dirty while we read and has
@@ -79,10 +87,15 @@ export class Reads {
     return await commits.reached(committed)
   }
 
-  async #evaluate(view: RecordingView, caller: Caller, call: FileCall): Promise<Answer | 'changed meanwhile'> {
+  async #evaluate(
+    view: RecordingView,
+    session: bigint,
+    caller: Caller,
+    call: FileCall,
+  ): Promise<Answer | 'changed meanwhile'> {
     const { nowNs } = this.#ports
     try {
-      const outcome = operate(view, caller, call, { nowNs: nowNs() })
+      const outcome = operate(view, caller, call, { nowNs: nowNs(), session })
       if (outcome.blobRead !== undefined) return await this.#contents(view, call, outcome.blobRead)
       if (outcome.scan !== undefined) return this.#done(await this.#entries(view, call, outcome.scan))
       return this.#done(outcome.reply)

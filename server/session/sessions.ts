@@ -1,7 +1,7 @@
 import { errnos } from '../../proto/errno.ts'
 import type { Hello } from '../../proto/generated/file-service.ts'
 import type { SessionAlive } from '../../proto/generated/peer-service.ts'
-import type { NodeId } from '../../proto/ids.ts'
+import type { NodeId, Seq } from '../../proto/ids.ts'
 import type { Log, Ms } from '../../replication/ports.ts'
 import { encodeBody } from '../store/body.ts'
 import type { Effect } from '../store/effect.ts'
@@ -10,11 +10,13 @@ import { decodeCounter, encodeCounter } from '../store/records.ts'
 import { decodeSession, encodeSession, type SessionRecord } from '../store/session-records.ts'
 import type { Commits } from './commits.ts'
 import type { HandedAnswer } from './forwards.ts'
-import { type ReplicaPort, type StatePort, slotsMax, type WallClock } from './ports.ts'
+import type { Locks } from './locks.ts'
+import { type Attempt, type ReplicaPort, type StatePort, slotsMax, type WallClock } from './ports.ts'
 
 /**
- * A session that no provider has heard of for so long is ended. Nothing is held for it that others wait for, so it is as
- * long as its programs may wait for a provider (S29): who comes back in time gets the true result of every change.
+ * A session that no provider has heard of for so long is ended. It is as long as its programs may wait for a provider
+ * (S29): who comes back in time gets the true result of every change, and has all its locks. Who waits for a lock of a
+ * host that is gone waits so long.
  */
 export const sessionTimeoutMs = 60_000
 
@@ -39,6 +41,7 @@ export interface SessionPorts {
   readonly nowNs: WallClock
   readonly now: () => Ms
   readonly log: Log
+  readonly locks: Locks
   readonly timeoutMs: number
 }
 
@@ -100,10 +103,22 @@ export class Sessions {
   expire(): void {
     const { now, log, timeoutMs } = this.#ports
     for (const live of this.#live.values()) {
-      if (now() - live.lastHeard <= timeoutMs || !this.#end(live.session)) continue
+      if (now() - live.lastHeard <= timeoutMs || this.#end(live.session) === undefined) continue
       const { host, pid, path } = live.record
       log('session.ended', { session: String(live.session), host, pid, path, silentMs: now() - live.lastHeard })
     }
+  }
+
+  /** Ends a session at its own wish; the answer comes when that is committed. */
+  async end(session: bigint): Promise<Attempt> {
+    const { commits, log, replica, state } = this.#ports
+    if (!replica.mayChange()) return { kind: 'elsewhere' }
+    const live = this.#live.get(session)
+    const at = live === undefined ? state.dirty(sessionKey(session)) : this.#end(session)
+    if (live === undefined && at === undefined) return replica.mayRead() ? { kind: 'ended' } : { kind: 'elsewhere' }
+    if (at === undefined || !(await commits.reached(at))) return { kind: 'elsewhere' }
+    if (live !== undefined) log('session.ended', { session: String(session), path: live.record.path, asked: true })
+    return { kind: 'ended' }
   }
 
   async #open(hello: Hello, provider: NodeId): Promise<HandedAnswer> {
@@ -128,10 +143,10 @@ export class Sessions {
     return { kind: 'opened', session }
   }
 
-  /** False: it can't be ended now. */
-  #end(session: bigint): boolean {
-    const { replica, state } = this.#ports
-    if (!replica.mayChange()) return false
+  /** Where the entry stands; undefined: it can't be ended now. */
+  #end(session: bigint): Seq | undefined {
+    const { locks, replica, state } = this.#ports
+    if (!replica.mayChange()) return undefined
     const keys = [sessionKey(session)]
     for (let slot = 0; slot < slotsMax; slot++) keys.push(replyKey(session, slot))
     const effects: Effect[] = keys
@@ -142,9 +157,12 @@ export class Sessions {
       const { next, used } = decodeCounter(counter)
       effects.push({ kind: 'put', key: sessionCounter, value: encodeCounter({ next, used: Math.max(used - 1, 0) }) })
     }
-    if (replica.propose(encodeBody(effects)).outcome !== 'proposed') return false
+    effects.push(...locks.freeing(session))
+    const proposal = replica.propose(encodeBody(effects))
+    if (proposal.outcome !== 'proposed') return undefined
     this.#live.delete(session)
-    return true
+    locks.onSessionEnded(session)
+    return proposal.seq
   }
 
   #add(session: bigint, record: SessionRecord, lastHeard: Ms): void {

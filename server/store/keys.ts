@@ -9,6 +9,7 @@ import { type Key, key } from '../../proto/ids.ts'
  * | `i` ino | the inode |
  * | `c` ino | contents of a small file; absent when it is empty or has a blob |
  * | `x` ino | all extended attributes of the inode; absent when there are none |
+ * | `l` ino | all locks on the inode; absent when there are none |
  * | `o` ino | an orphan: an inode without a name that may still be open somewhere |
  * | `d` parent, hash of the name | the names of a directory that have this hash: nearly always one |
  * | `n` name | a counter |
@@ -19,6 +20,7 @@ export const prefixes = {
   contents: key('c'),
   dentries: key('d'),
   inode: key('i'),
+  locks: key('l'),
   counter: key('n'),
   orphan: key('o'),
   reply: key('r'),
@@ -36,6 +38,7 @@ export const nameHashMax = 2 ** 53 - 1
 export const inodeKey = (ino: bigint): Key => numbered(0x69, ino)
 export const contentsKey = (ino: bigint): Key => numbered(0x63, ino)
 export const xattrsKey = (ino: bigint): Key => numbered(0x78, ino)
+export const locksKey = (ino: bigint): Key => numbered(0x6c, ino)
 export const orphanKey = (ino: bigint): Key => numbered(0x6f, ino)
 export const sessionKey = (session: bigint): Key => numbered(0x73, session)
 
@@ -72,7 +75,7 @@ export function nameHash(name: Uint8Array): number {
 
 /** What a key is; undefined for anything that is no replicated key. */
 export type ParsedKey =
-  | { readonly kind: 'inode' | 'contents' | 'xattrs' | 'orphan'; readonly ino: bigint }
+  | { readonly kind: 'inode' | 'contents' | 'xattrs' | 'locks' | 'orphan'; readonly ino: bigint }
   | { readonly kind: 'dentries'; readonly parent: bigint; readonly hash: number }
   | { readonly kind: 'session'; readonly session: bigint }
   | { readonly kind: 'reply'; readonly session: bigint; readonly slot: number }

@@ -1,12 +1,12 @@
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import type { ModelFilesystem, Node } from './model-filesystem.ts'
+import type { TreeOperation } from './tree-operation.ts'
 
 /**
  * Numbers and names drawn blindly hardly ever meet: nearly every rename would say ENOENT. So most operations are aimed
  * at what is there by then, as the model knows it. What is aimed at follows from `pick` alone, so that a history means
  * the same when it is played again.
  */
-export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): AnyOperation {
+export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): TreeOperation {
   const nodes = [...model.nodes.values()]
   const dirs = nodes.filter(({ type }) => type === 'dir')
   const dir = dirs[pick % dirs.length]
@@ -16,7 +16,7 @@ export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): Any
     case 'mkdir':
     case 'mknod':
     case 'symlink':
-      return { ...op, value: { ...op.value, parent } } as AnyOperation
+      return { ...op, value: { ...op.value, parent } } as TreeOperation
     case 'create':
       return {
         $case: 'create',
@@ -52,7 +52,7 @@ export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): Any
     case 'setattr':
     case 'setxattr':
     case 'write':
-      return { ...op, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } } as AnyOperation
+      return { ...op, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } } as TreeOperation
   }
 }
 
@@ -73,7 +73,7 @@ function child(dir: Node, pick: number, otherwise: Buffer): Buffer {
   return name === undefined ? otherwise : Buffer.from(name, 'latin1')
 }
 
-function inoOf(nodes: readonly Node[], pick: number, otherwise: bigint, kind: AnyOperation['$case']): bigint {
+function inoOf(nodes: readonly Node[], pick: number, otherwise: bigint, kind: TreeOperation['$case']): bigint {
   const fitting = nodes.filter(({ type }) => {
     if (kind === 'write' || kind === 'read') return type === 'file'
     if (kind === 'link') return type !== 'dir'

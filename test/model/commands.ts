@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import type { Caller } from '../../proto/generated/file-service.ts'
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
+import type { TreeOperation } from './tree-operation.ts'
 
 /**
  * One step of a random history: an operation of somebody, or the removal of all orphans. With `pick`, the operation is
  * aimed (aim.ts) at what is there when its turn comes.
  */
 export type Command =
-  | { readonly kind: 'run'; readonly who: keyof typeof callers; readonly op: AnyOperation; readonly pick?: number }
+  | { readonly kind: 'run'; readonly who: keyof typeof callers; readonly op: TreeOperation; readonly pick?: number }
   | { readonly kind: 'reap' }
 
 /** root; an owner; one who shares a group with her; one whose own group that is; one who has nothing to do with them. */
@@ -19,7 +19,7 @@ export const callers = {
   dee: { uid: 1003, gid: 1003, groups: [], pid: 5 },
 } as const satisfies Record<string, Caller & { groups: readonly number[] }>
 
-type Values = { [K in AnyOperation['$case']]: Extract<AnyOperation, { $case: K }>['value'] }
+type Values = { [K in TreeOperation['$case']]: Extract<TreeOperation, { $case: K }>['value'] }
 
 /** Few inodes and few names, so that operations meet. Low numbers, which are likely to be there, come most often. */
 const ino = fc
@@ -165,7 +165,7 @@ const weights: { [K in keyof Values]: number } = {
 const operation = fc.oneof(
   ...(Object.keys(values) as (keyof Values)[]).map(($case) => ({
     weight: weights[$case],
-    arbitrary: (values[$case] as fc.Arbitrary<never>).map((value): AnyOperation => ({ $case, value })),
+    arbitrary: (values[$case] as fc.Arbitrary<never>).map((value): TreeOperation => ({ $case, value })),
   })),
 )
 const who = fc.constantFrom<keyof typeof callers>('root', 'root', 'ann', 'ann', 'ann', 'bob', 'cem', 'dee')

@@ -1,5 +1,5 @@
 import type { Caller } from '../../proto/generated/file-service.ts'
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
+import type { TreeOperation } from './tree-operation.ts'
 
 /** What the model says no with: the name of an errno. */
 export class Refusal extends Error {}
@@ -38,7 +38,7 @@ export interface Node {
   removed: boolean
 }
 
-type Values = { [K in AnyOperation['$case']]: Extract<AnyOperation, { $case: K }>['value'] }
+type Values = { [K in TreeOperation['$case']]: Extract<TreeOperation, { $case: K }>['value'] }
 
 /**
  * A file system as POSIX and Linux describe it, with no thought of speed: a tree of objects, links counted when asked
@@ -57,7 +57,7 @@ export class ModelFilesystem {
   }
 
   /** The answer, in a form that compares: text, numbers, arrays. Throws a Refusal. */
-  run(who: Caller, op: AnyOperation, now: bigint): unknown {
+  run(who: Caller, op: TreeOperation, now: bigint): unknown {
     this.#who = who
     this.#now = now
     const act: (value: never) => unknown = this.#acts[op.$case]

@@ -156,6 +156,9 @@ function comparable(reply: AnyReply): unknown {
       return Number(reply.value.files - reply.value.filesFree)
     case 'names':
       return reply.value.names.map((name) => name.toString('latin1'))
+    case 'locked':
+    case 'heldLock':
+      throw new Error('this model knows no locks')
     case 'done':
       return undefined
   }

@@ -26,6 +26,8 @@ export class FakeCluster implements Transport, ProviderSource {
   readonly arrived: string[] = []
   readonly opened: string[] = []
   ended = new Set<bigint>()
+  /** How often a session was ended by its own wish. */
+  endings = 0
   asked: readonly bigint[] = []
   heard: { readonly round: bigint; readonly open: readonly bigint[] }[] = []
   /** The reply to a change is lost, and so is its provider. */
@@ -130,6 +132,9 @@ export class FakeCluster implements Transport, ProviderSource {
         const value = { round: this.asked.length > 0 ? 1n : 0n, orphans: [...this.asked], leaseMs: 0 }
         return this.#reply(provider, stream, { kind: { $case: 'heartbeatReply', value } })
       }
+      case 'endSession':
+        this.endings++
+        return this.#reply(provider, stream, { kind: { $case: 'goodbye', value: { reason: 'asked', ended: true } } })
       case 'request':
         if (provider.mode !== 'deaf') this.#onRequest(provider, stream, kind.value)
         return

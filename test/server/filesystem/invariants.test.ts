@@ -4,6 +4,7 @@ import { key as anyKey } from '../../../proto/ids.ts'
 import { loadInode } from '../../../server/filesystem/inode.ts'
 import { violations } from '../../../server/filesystem/invariants.ts'
 import * as keys from '../../../server/store/keys.ts'
+import { encodeLocks } from '../../../server/store/lock-records.ts'
 import * as records from '../../../server/store/records.ts'
 import { bodyAt, seal } from '../../../server/store/seal.ts'
 import { fourCallers } from '../../fixtures/file-calls.ts'
@@ -32,6 +33,10 @@ const contents = (text: string): Buffer => {
   value.write(text, bodyAt)
   return seal(value)
 }
+
+const oneLock = encodeLocks([
+  { session: 9n, owner: 1n, flock: false, exclusive: true, start: 0n, end: 1n, handle: 1n, pid: 1 },
+])
 
 const damages: readonly (readonly [RegExp, (w: World) => unknown])[] = [
   [/there is no root/, (w) => w.values.delete(keys.inodeKey(1n))],
@@ -69,6 +74,8 @@ const damages: readonly (readonly [RegExp, (w: World) => unknown])[] = [
   [/its blob \d+ is not there/, (w) => w.volume.blobs.clear()],
   [/inode 0 is not there but has blob/, (w) => w.change(w.large, { blob: 77n })],
   [/may not have extended attributes/, (w) => w.change(w.file, { mode: 0o010644 })],
+  [/not there but has locks/, (w) => w.values.set(keys.locksKey(77n), oneLock)],
+  [/is locked by session 9, which is not there/, (w) => w.values.set(keys.locksKey(w.file), oneLock)],
   [
     /has extended attributes/,
     (w) => w.values.set(keys.xattrsKey(77n), w.values.get(keys.xattrsKey(w.file)) ?? Buffer.alloc(0)),

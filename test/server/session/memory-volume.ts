@@ -4,6 +4,7 @@ import type { ReplicaStatus } from '../../../replication/status.ts'
 import { format } from '../../../server/filesystem/format.ts'
 import { Commits } from '../../../server/session/commits.ts'
 import { Executor } from '../../../server/session/executor.ts'
+import { Locks } from '../../../server/session/locks.ts'
 import type { ReplicaPort, StatePort } from '../../../server/session/ports.ts'
 import { decodeBody } from '../../../server/store/body.ts'
 import type { Effect } from '../../../server/store/effect.ts'
@@ -121,13 +122,20 @@ export class MemoryVolume {
     space: () => ({ freeBytes: 2 ** 40, totalBytes: 2 ** 40 }),
   }
 
-  executor(options: { readonly hasSpace?: () => boolean; readonly log?: (event: string) => void } = {}): Executor {
+  locks(now = () => 0): Locks {
+    return new Locks({ state: this.state, commits: this.commits, now })
+  }
+
+  executor(
+    options: { readonly hasSpace?: () => boolean; readonly log?: (event: string) => void; readonly locks?: Locks } = {},
+  ): Executor {
     return new Executor({
       replica: this.replica,
       state: this.state,
       commits: this.commits,
       nowNs: () => 7n,
       log: options.log ?? (() => {}),
+      locks: options.locks ?? this.locks(),
       hasSpace: options.hasSpace ?? (() => true),
       room: () => undefined,
     })

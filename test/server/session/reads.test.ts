@@ -50,7 +50,7 @@ class Member {
 
   read(call: FileCall = getattr, seen = 0n, want = wanted()): { answer: Answer | undefined } {
     const result: { answer: Answer | undefined } = { answer: undefined }
-    void this.reads.answer(root, call, { seen, wanted: want }).then((answer) => {
+    void this.reads.answer(root, call, { seen, session: 1n, wanted: want }).then((answer) => {
       result.answer = answer
     })
     return result

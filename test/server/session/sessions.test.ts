@@ -27,6 +27,7 @@ function sessionsOf(memory: MemoryVolume, clock: { now: number }): Sessions {
     nowNs: () => 1n,
     now: () => clock.now,
     log: () => {},
+    locks: memory.locks(),
     timeoutMs: 1000,
   })
 }

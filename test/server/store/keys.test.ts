@@ -13,6 +13,7 @@ void t.test('a key says what it was made of', async (t) => {
     [keys.inodeKey(1n), { kind: 'inode', ino: 1n }],
     [keys.contentsKey(2n ** 64n - 1n), { kind: 'contents', ino: 2n ** 64n - 1n }],
     [keys.xattrsKey(255n), { kind: 'xattrs', ino: 255n }],
+    [keys.locksKey(9n), { kind: 'locks', ino: 9n }],
     [keys.orphanKey(256n), { kind: 'orphan', ino: 256n }],
     [keys.dentriesKey(3n, keys.nameHashMax), { kind: 'dentries', parent: 3n, hash: keys.nameHashMax }],
     [keys.sessionKey(7n), { kind: 'session', session: 7n }],
@@ -47,7 +48,7 @@ void t.test('keys sort as their numbers do', async (t) => {
 void t.test('any text is a key or none', async (t) => {
   const bytes = fc.uint8Array({ maxLength: 20 }).map((array) => key(Buffer.from(array).toString('latin1')))
   const likely = fc
-    .tuple(fc.constantFrom('c', 'd', 'i', 'n', 'o', 'r', 's', 'x'), bytes)
+    .tuple(fc.constantFrom('c', 'd', 'i', 'l', 'n', 'o', 'r', 's', 'x'), bytes)
     .map(([kind, rest]) => key(kind + rest))
   const total = fc.property(fc.oneof(bytes, likely), (text) => {
     const parsed = keys.parseKey(text)
@@ -87,6 +88,8 @@ function rebuilt(parsed: keys.ParsedKey): Key {
       return keys.contentsKey(parsed.ino)
     case 'xattrs':
       return keys.xattrsKey(parsed.ino)
+    case 'locks':
+      return keys.locksKey(parsed.ino)
     case 'orphan':
       return keys.orphanKey(parsed.ino)
     case 'dentries':

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import * as locks from '../../../server/store/lock-records.ts'
 import * as records from '../../../server/store/records.ts'
 import { bodyAt, DamagedRecord, frame, intact, seal } from '../../../server/store/seal.ts'
 import * as sessions from '../../../server/store/session-records.ts'
@@ -54,6 +55,19 @@ const session = fc.record({
   openedNs: i64,
 })
 
+const byte = fc.bigInt({ min: 0n, max: locks.lockEndMax })
+const lock = fc
+  .record({
+    session: u64,
+    owner: u64,
+    flock: fc.boolean(),
+    exclusive: fc.boolean(),
+    range: fc.tuple(byte, byte),
+    handle: u64,
+    pid: u32,
+  })
+  .map(({ range: [a, b], ...rest }) => ({ ...rest, start: a < b ? a : b, end: a < b ? b : a }))
+
 interface Codec {
   readonly values: fc.Arbitrary<unknown>
   readonly encode: (value: never) => Buffer
@@ -71,6 +85,11 @@ const codecs: Readonly<Record<string, Codec>> = {
     values: fc.array(fc.record({ name: bytes(1, 255), value: bytes(0, 600) }), { minLength: 1 }),
     encode: records.encodeXattrs,
     decode: records.decodeXattrs,
+  },
+  locks: {
+    values: fc.array(lock, { minLength: 1, maxLength: 20 }),
+    encode: locks.encodeLocks,
+    decode: locks.decodeLocks,
   },
   orphan: {
     values: i64,
@@ -164,6 +183,7 @@ void t.test('the encoding stays the same: these bytes are on disks', async (t) =
     target: Buffer.alloc(0),
   }
   const name = Buffer.from('ab')
+  const held = { session: 1n, owner: 2n, flock: true, exclusive: true, start: 4n, end: 5n, handle: 3n, pid: 258 }
   const rows = [
     ['inode', records.encodeInode(inode)],
     ['dentries', records.encodeDentries([{ slot: 3, ino: 258n, type: 8, name }])],
@@ -171,6 +191,7 @@ void t.test('the encoding stays the same: these bytes are on disks', async (t) =
     ['counter', records.encodeCounter({ next: 258n, used: 2 })],
     ['orphan', records.encodeOrphan(258n)],
     ['contents', contents(name)],
+    ['locks', locks.encodeLocks([held])],
     ['reply', sessions.encodeReply({ seq: 258n, errno: 17, reply: name })],
   ] as const
   for (const [what, value] of rows) t.equal(value.toString('hex'), fixtures[what], what)
@@ -186,6 +207,7 @@ const fixtures = {
   counter: '6e010201000000000000020000000000000021272562',
   orphan: '6f010201000000000000012f4f30',
   contents: '6301616254b74fd6',
+  locks: '6c01010000000000000002000000000000000300000000000000040000000000000005000000000000000201000003af03de57',
   reply: '72010201000000000000110061629dfc661d',
 } as const
 
