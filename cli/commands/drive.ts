@@ -7,6 +7,7 @@ import type { ProviderSource } from '../../fs-driver/router/provider-source.ts'
 import { createRouter } from '../../fs-driver/router/router.ts'
 import { nodeId } from '../../proto/ids.ts'
 import { DirectoryClient } from '../../server/directory/client.ts'
+import { collectSeldom } from '../collector.ts'
 import { openLog } from '../log.ts'
 import { mountFile, mountName } from '../mount-name.ts'
 import { readSettings } from '../settings.ts'
@@ -24,6 +25,7 @@ export interface DriveCommand {
 
 /** The process that serves one mount, started by `mount` with the kernel's connection. Resolves when that has ended. */
 export async function drive(command: DriveCommand): Promise<void> {
+  collectSeldom()
   const state = stateFolder(command.state)
   const settings = readSettings(state.settingsFile)
   const name = mountName(command.dir)

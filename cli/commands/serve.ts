@@ -2,6 +2,7 @@ import os from 'node:os'
 import { incarnation, nodeId } from '../../proto/ids.ts'
 import { DirectoryClient } from '../../server/directory/client.ts'
 import { type RunningServer, startServer } from '../../server/server.ts'
+import { collectSeldom } from '../collector.ts'
 import { oneLine } from '../failure.ts'
 import { openLog, type ProcessLog } from '../log.ts'
 import { readSettings } from '../settings.ts'
@@ -20,6 +21,7 @@ const errors: ReadonlySet<string> = new Set(['server.broken'])
 
 /** The process of one file server, started by `up`. Resolves when it has stopped, after SIGTERM. */
 export async function serve(command: ServeCommand): Promise<void> {
+  collectSeldom()
   const state = stateFolder(command.state)
   const settings = readSettings(state.settingsFile)
   const log = openLog(state.log(command.name), command.name, settings.log.level)

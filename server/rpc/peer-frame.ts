@@ -1,8 +1,8 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire'
-import { joined } from '../../proto/frames.ts'
+import { joinedForNow } from '../../proto/frames.ts'
 import { PeerFrame, PeerHello, PeerMessage } from '../../proto/generated/peer-service.ts'
 
-/** A PeerFrame as the generated code writes it, but every body is copied once only. */
+/** A PeerFrame as the generated code writes it, but every body is copied once only. It stays until the next call. */
 export function peerFrameBytes(frame: PeerFrame): Buffer {
   const head = PeerFrame.encode({ ...frame, bodies: [] }).finish()
   const pieces: Uint8Array[] = [head]
@@ -12,7 +12,7 @@ export function peerFrameBytes(frame: PeerFrame): Buffer {
     pieces.push(before, body)
     length += before.length + body.length
   }
-  return joined({ pieces, length })
+  return joinedForNow({ pieces, length })
 }
 
 /** A PeerFrame as the generated code reads it, but bodies are views into `bytes`. @throws Error for what is none */

@@ -114,12 +114,7 @@ void t.test('a forwarded write keeps its data, large or small', async (t) => {
   t.teardown(() => [a, b].map((peer) => peer.close()))
   await Promise.all([a.listen(), b.listen()])
   b.knows(a)
-  const caller = { uid: 1, gid: 2, groups: [], pid: 3 }
-  const forward = (size: number): FileServerMessage => {
-    const value = { ino: 1n, offset: 2n, data: Buffer.alloc(size, 5), append: false, killPrivileges: true }
-    const kind = { $case: 'operation', value: { kind: { $case: 'write', value } } } as const
-    return { $case: 'forward', value: { ticket: 1n, session: 2n, slot: 3, seq: 4n, caller, kind, dataOutside: false } }
-  }
+  const forward = (size: number): FileServerMessage => filled(size, 5)
   await heard(b, 'a commitQuery a-1', () => a.say(b, 'commitQuery'))
   for (const size of [0, 10, 1 << 20]) a.network.tell(b.node, forward(size))
   await waitFor(() => (b.told.length === 3 ? true : undefined), { what: 'three forwards', limitMs: 5000 })
@@ -129,6 +124,40 @@ void t.test('a forwarded write keeps its data, large or small', async (t) => {
   })
   t.same(b.told, [0, 10, 1 << 20].map(withFlag))
 })
+
+void t.test('frames for several peers, made in one turn, do not mix', async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'banyan-peers-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const a = new Peer(folder, 'a', 1)
+  const others = ['b', 'c', 'd'].map((name) => new Peer(folder, name, 1))
+  t.teardown(() => [a, ...others].map((peer) => peer.close()))
+  await a.listen()
+  for (const peer of others) {
+    peer.knows(a)
+    await heard(peer, 'a commitQuery a-1', () => a.say(peer, 'commitQuery'))
+  }
+  const rounds = 20
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, peer] of others.entries()) a.network.tell(peer.node, filled(300_000 + index, round * 10 + index))
+  }
+  for (const [index, peer] of others.entries()) {
+    await waitFor(() => (peer.told.length === rounds ? true : undefined), { what: 'all forwards', limitMs: 10_000 })
+    t.ok(peer.told.every((told, round) => isFilled(told, 300_000 + index, round * 10 + index)))
+  }
+})
+
+function filled(size: number, byte: number): FileServerMessage {
+  const value = { ino: 1n, offset: 2n, data: Buffer.alloc(size, byte), append: false, killPrivileges: true }
+  const kind = { $case: 'operation', value: { kind: { $case: 'write', value } } } as const
+  const caller = { uid: 1, gid: 2, groups: [], pid: 3 }
+  return { $case: 'forward', value: { ticket: 1n, session: 2n, slot: 3, seq: 4n, caller, kind, dataOutside: false } }
+}
+
+function isFilled(message: FileServerMessage, size: number, byte: number): boolean {
+  const call =
+    message.$case === 'forward' && message.value.kind?.$case === 'operation' ? message.value.kind.value.kind : undefined
+  return call?.$case === 'write' && call.value.data.equals(Buffer.alloc(size, byte))
+}
 
 void t.test('a stranger to the volume hears nothing', async (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'banyan-peers-'))
