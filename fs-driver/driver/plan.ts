@@ -240,7 +240,8 @@ function planWrite({ header, args }: RequestOf<'WRITE'>): Plan {
     return { kind: 'written', length }
   }
   // O_SYNC has O_DSYNC's bit too; the kernel sets it for RWF_DSYNC as well.
-  return { kind: 'call', call, judged: false, durable: (flags & openFlagBits.dsync) !== 0, answer }
+  // Who may not keep set-gid loses it, which depends on all groups.
+  return { kind: 'call', call, judged: killPrivileges, durable: (flags & openFlagBits.dsync) !== 0, answer }
 }
 
 function planReaddir({ op, header, args }: RequestOf<'READDIR' | 'READDIRPLUS'>): Plan {

@@ -31,9 +31,11 @@ export const capabilities = {
 } as const
 
 /**
- * What is asked for while the kernel may cache nothing. Not here, and why: WRITEBACK_CACHE (the kernel would ignore
+ * What is asked for while the kernel may cache nothing. POSIX_ACL: without it the kernel, which looks first, would refuse
+ * whom only an ACL lets in; it costs a GETXATTR where group bits decide about who is not the owner. Not here, and why: WRITEBACK_CACHE (the kernel would ignore
  * other hosts' sizes and times), AUTO_INVAL_DATA (it beats EXPLICIT_INVAL_DATA), POSIX_LOCKS and FLOCK_LOCKS (the
- * kernel locks locally while the servers know no locks), CACHE_SYMLINKS (a cache), and `listingCapabilities`.
+ * kernel locks locally while the servers know no locks), CACHE_SYMLINKS (a cache), and
+ * `listingCapabilities`.
  */
 export const wantedCapabilities: bigint =
   capabilities.ASYNC_READ |
@@ -43,6 +45,7 @@ export const wantedCapabilities: bigint =
   capabilities.HAS_IOCTL_DIR |
   capabilities.ASYNC_DIO |
   capabilities.PARALLEL_DIROPS |
+  capabilities.POSIX_ACL |
   capabilities.ABORT_ERROR |
   capabilities.MAX_PAGES |
   capabilities.EXPLICIT_INVAL_DATA |

@@ -9,6 +9,6 @@ import type { View } from './view.ts'
 export function access(view: View, caller: Caller, op: Access): Outcome {
   const inode = loadInode(view, op.ino)
   if (op.mask > 7) throw new FsError('EINVAL', 'the mask has unknown bits', { mask: op.mask })
-  demand(inode, caller, op.mask)
+  demand(view, { ino: op.ino, inode }, caller, op.mask)
   return { reply: done, effects: [] }
 }

@@ -22,9 +22,9 @@ export function create(view: View, caller: Caller, op: Create, at: At): Outcome 
   if (isDot(op.name) || isDotDot(op.name)) throw new FsError('EISDIR', 'it is a directory', { parent: op.parent })
   const found = findName(view, op.parent, op.name)
   if (found === undefined) {
-    demandTakesNames(directory, caller)
+    demandTakesNames(view, directory, caller)
     const draft = new Draft(view)
-    const made = { type: typeRegular, bits: op.mode & ~op.umask }
+    const made = { type: typeRegular, bits: op.mode, umask: op.umask }
     const { ino, inode } = makeInode(draft, caller, directory, op.name, made, at.nowNs)
     return { reply: entryReply(ino, inode), effects: draft.effects() }
   }

@@ -1,25 +1,22 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import { dentriesKey, nameHash } from '../store/keys.ts'
-import { type Dentry, decodeDentries, dentriesMax, encodeDentries, type Inode } from '../store/records.ts'
+import { type Dentry, decodeDentries, dentriesMax, encodeDentries } from '../store/records.ts'
 import type { Draft } from './draft.ts'
-import { changeInode, loadInode } from './inode.ts'
+import { changeInode, loadInode, type Node } from './inode.ts'
 import { isDirectory, mayExecute } from './mode.ts'
 import { demand } from './permission.ts'
 import type { View } from './view.ts'
 
-/** A directory as an operation has it in its hands. */
-export interface Directory {
-  readonly ino: bigint
-  readonly inode: Inode
-}
+export type Directory = Node
 
 /** @throws FsError ESTALE, ENOTDIR, EACCES (no search permission) */
 export function searchable(view: View, caller: Caller, ino: bigint): Directory {
   const inode = loadInode(view, ino)
   if (!isDirectory(inode)) throw new FsError('ENOTDIR', 'it is not a directory', { ino })
-  demand(inode, caller, mayExecute)
-  return { ino, inode }
+  const directory = { ino, inode }
+  demand(view, directory, caller, mayExecute)
+  return directory
 }
 
 /** A removed directory that somebody still has open takes no new names. @throws FsError ENOENT */

@@ -8,6 +8,12 @@ import type { View } from './view.ts'
 
 export const rootIno = 1n
 
+/** An inode as an operation has it in its hands. */
+export interface Node {
+  readonly ino: bigint
+  readonly inode: Inode
+}
+
 /** @throws FsError ESTALE: there is no such inode, or it is gone for good */
 export function loadInode(view: View, ino: bigint): Inode {
   const value = view.get(inodeKey(ino))

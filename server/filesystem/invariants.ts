@@ -1,9 +1,12 @@
+import { FsError } from '../../proto/errno.ts'
 import type { Key } from '../../proto/ids.ts'
-import type { Inode } from '../store/records.ts'
+import type { Inode, Xattr } from '../store/records.ts'
+import { decodeAcl, isMinimal, modeOfAcl } from './acl.ts'
 import { inlineBytesMax, sizeBytesMax } from './contents.ts'
 import { rootIno } from './inode.ts'
 import { isDirectory, isRegular } from './mode.ts'
 import { loadImage, type VolumeImage } from './volume-image.ts'
+import { accessAclName, defaultAclName } from './xattr-record.ts'
 
 /**
  * What is true of every volume at every position; says in a sentence each where it is not. Looks at everything: for
@@ -20,13 +23,14 @@ export function violations(
   if (!volume.inodes.has(rootIno)) found.push('there is no root')
   for (const [ino, inode] of volume.inodes) {
     found.push(...checkLinks(volume, ino, inode).map((sentence) => `inode ${ino} ${sentence}`))
+    found.push(...checkXattrs(volume.xattrs.get(ino) ?? [], inode).map((sentence) => `inode ${ino} ${sentence}`))
     found.push(...checkContents(volume, ino, inode, blobs).map((sentence) => `inode ${ino} ${sentence}`))
   }
   for (const [kind, inos] of [
     ['orphan record', volume.orphans],
     ['contents', volume.contents.keys()],
-    ['extended attributes', volume.xattrs],
     ['locks', volume.locks.keys()],
+    ['extended attributes', volume.xattrs.keys()],
     ['a name', volume.parents.keys()],
     ['names in it', volume.entries.keys()],
     ['blob', ownersOf(volume, blobs)],
@@ -99,7 +103,31 @@ function checkContents(
   if (inode.blob !== 0n && blobs !== undefined && blobs.get(inode.blob) !== inode.size) {
     found.push(`is ${inode.size} bytes long but its blob ${inode.blob} is ${blobs.get(inode.blob) ?? 'not there'}`)
   }
-  if (volume.xattrs.has(ino) && !isRegular(inode) && !isDirectory(inode)) found.push('may not have extended attributes')
+  return found
+}
+
+function checkXattrs(xattrs: readonly Xattr[], inode: Inode): readonly string[] {
+  const found: string[] = []
+  const names = xattrs.map(({ name }) => Buffer.from(name).toString('latin1'))
+  if (new Set(names).size < names.length) found.push('has an attribute twice')
+  if (!isRegular(inode) && !isDirectory(inode) && names.some((name) => name.startsWith('user.'))) {
+    found.push('may not have attributes of users')
+  }
+  for (const [index, { value }] of xattrs.entries()) {
+    const name = names[index]
+    if (name !== accessAclName && name !== defaultAclName) continue
+    try {
+      const acl = decodeAcl(value)
+      if (acl.length === 0) found.push('has an ACL without entries')
+      if (name === defaultAclName && !isDirectory(inode)) found.push('has a default ACL but is no directory')
+      if (name === accessAclName && isMinimal(acl)) found.push('has an access ACL that its mode says')
+      if (name === accessAclName && modeOfAcl(acl) !== (inode.mode & 0o777))
+        found.push('has a mode that its ACL denies')
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error
+      found.push(`has a damaged ACL: ${error.message}`)
+    }
+  }
   return found
 }
 

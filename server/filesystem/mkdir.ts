@@ -10,7 +10,7 @@ import type { View } from './view.ts'
 export function mkdir(view: View, caller: Caller, op: Mkdir, at: At): Outcome {
   const directory = directoryForNew(view, caller, op.parent, op.name)
   const draft = new Draft(view)
-  const made = { type: typeDirectory, bits: op.mode & 0o1777 & ~op.umask }
+  const made = { type: typeDirectory, bits: op.mode & 0o1777, umask: op.umask }
   const { ino, inode } = makeInode(draft, caller, directory, op.name, made, at.nowNs)
   return { reply: entryReply(ino, inode), effects: draft.effects() }
 }

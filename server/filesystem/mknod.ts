@@ -25,7 +25,7 @@ export function mknod(view: View, caller: Caller, op: Mknod, at: At): Outcome {
     throw new FsError('EPERM', 'only root makes devices', { uid: caller.uid })
   }
   const draft = new Draft(view)
-  const made = { type, bits: op.mode & ~op.umask, rdev: isDevice ? op.rdev : 0 }
+  const made = { type, bits: op.mode, umask: op.umask, rdev: isDevice ? op.rdev : 0 }
   const { ino, inode } = makeInode(draft, caller, directory, op.name, made, at.nowNs)
   return { reply: entryReply(ino, inode), effects: draft.effects() }
 }

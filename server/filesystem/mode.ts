@@ -5,6 +5,7 @@ export const setUid = 0o4000
 export const setGid = 0o2000
 export const stickyBit = 0o1000
 export const permissionBits = 0o7777
+export const groupBits = 0o070
 export const groupExecute = 0o010
 
 export const mayRead = 4

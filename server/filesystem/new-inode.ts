@@ -1,20 +1,31 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import { inodeCounter, inodeKey } from '../store/keys.ts'
-import { decodeCounter, encodeCounter, encodeInode, type Inode, typeDirectory } from '../store/records.ts'
+import {
+  decodeCounter,
+  encodeCounter,
+  encodeInode,
+  type Inode,
+  typeDirectory,
+  typeSymlink,
+  type Xattr,
+} from '../store/records.ts'
+import { inheritedAcl, isMinimal, modeOfAcl } from './acl.ts'
 import { addName, changeDirectory, type Directory, demandAlive, findName, searchable } from './directory.ts'
 import type { Draft } from './draft.ts'
 import { groupExecute, isDirectory, mayWrite, modeOf, setGid, typeOf } from './mode.ts'
 import { checkName, isDot, isDotDot } from './name.ts'
-import { demand, inGroup, isRoot } from './permission.ts'
+import { demand, mayKeepSetGid } from './permission.ts'
 import type { View } from './view.ts'
+import { accessAclName, aclXattr, defaultAclName, loadAcl, saveXattrs } from './xattr-record.ts'
 
 const nothing = new Uint8Array(0)
 
-/** What an inode begins as. `bits` are the permission bits, umask already taken away. */
+/** What an inode begins as. `bits` are the permission bits; of them the umask takes, where no default ACL does. */
 export interface NewInode {
   readonly type: number
   readonly bits: number
+  readonly umask?: number
   readonly rdev?: number
   readonly target?: Uint8Array
 }
@@ -30,14 +41,14 @@ export function directoryForNew(view: View, caller: Caller, parent: bigint, name
   if (isDot(name) || isDotDot(name) || findName(view, parent, name) !== undefined) {
     throw new FsError('EEXIST', 'the name is taken', { parent })
   }
-  demandTakesNames(directory, caller)
+  demandTakesNames(view, directory, caller)
   return directory
 }
 
 /** @throws FsError ENOENT (removed directory), EACCES */
-export function demandTakesNames(directory: Directory, caller: Caller): void {
+export function demandTakesNames(view: View, directory: Directory, caller: Caller): void {
   demandAlive(directory)
-  demand(directory.inode, caller, mayWrite)
+  demand(view, directory, caller, mayWrite)
 }
 
 /** Makes an inode under a name that the directory does not have. */
@@ -51,7 +62,8 @@ export function makeInode(
 ): { readonly ino: bigint; readonly inode: Inode } {
   const isNewDirectory = made.type === typeDirectory
   const ino = allocate(draft)
-  const { mode, uid, gid } = ownership(directory.inode, caller, made)
+  const { bits, xattrs } = inherit(draft, directory, made)
+  const { mode, uid, gid } = ownership(directory.inode, caller, made, bits)
   const inode: Inode = {
     mode,
     uid,
@@ -70,6 +82,7 @@ export function makeInode(
     target: made.target ?? nothing,
   }
   draft.put(inodeKey(ino), encodeInode(inode))
+  if (xattrs.length > 0) saveXattrs(draft, ino, xattrs)
   addName(draft, directory.ino, name, { ino, type: typeOf(inode) })
   changeDirectory(draft, directory.ino, { names: 1, directories: isNewDirectory ? 1 : 0, nowNs })
   return { ino, inode }
@@ -85,15 +98,33 @@ function allocate(draft: Draft): bigint {
 }
 
 /**
- * Owner, group and mode of a new inode. In a set-gid directory the group is the directory's; a directory made there is
- * set-gid too, and an executable loses the bit if the caller is not in that group. Source: fs/inode.c, inode_init_owner
- * and mode_strip_sgid.
+ * A default ACL of the directory becomes the inode's own, as far as its mode goes, and the umask counts for nothing; a
+ * directory hands it on. Otherwise the umask takes away bits. Source: acl(5), "Object creation and default ACLs".
  */
-function ownership(parent: Inode, caller: Caller, made: NewInode): Pick<Inode, 'uid' | 'gid' | 'mode'> {
-  const mode = modeOf(made.type, made.bits)
+function inherit(view: View, { ino }: Directory, made: NewInode): { bits: number; xattrs: readonly Xattr[] } {
+  const masked = { bits: made.bits & ~(made.umask ?? 0), xattrs: [] }
+  if (made.type === typeSymlink) return masked
+  const defaults = loadAcl(view, ino, defaultAclName)
+  if (defaults === undefined) return masked
+  const acl = inheritedAcl(defaults, made.bits)
+  const xattrs = [
+    ...(isMinimal(acl) ? [] : [aclXattr(accessAclName, acl)]),
+    ...(made.type === typeDirectory ? [aclXattr(defaultAclName, defaults)] : []),
+  ]
+  return { bits: (made.bits & ~0o777) | modeOfAcl(acl), xattrs }
+}
+
+/**
+ * Owner, group and mode of a new inode. In a set-gid directory the group is the directory's; a directory made there is
+ * set-gid too, and what was to be an executable, before any umask, loses the bit if the caller is not in that group.
+ * Source: fs/inode.c, inode_init_owner and mode_strip_sgid; fs/namei.c, vfs_prepare_mode.
+ */
+function ownership(parent: Inode, caller: Caller, made: NewInode, bits: number): Pick<Inode, 'uid' | 'gid' | 'mode'> {
+  const mode = modeOf(made.type, bits)
   if (!isDirectory(parent) || (parent.mode & setGid) === 0) return { uid: caller.uid, gid: caller.gid, mode }
   const owned = { uid: caller.uid, gid: parent.gid }
   if (made.type === typeDirectory) return { ...owned, mode: mode | setGid }
-  const strips = (mode & setGid) !== 0 && (mode & groupExecute) !== 0 && !isRoot(caller) && !inGroup(caller, parent.gid)
+  const executable = setGid | groupExecute
+  const strips = (made.bits & executable) === executable && !mayKeepSetGid(caller, parent.gid)
   return { ...owned, mode: strips ? mode & ~setGid : mode }
 }

@@ -6,7 +6,8 @@ import { Draft } from './draft.ts'
 import { attributesReply, changeInode, loadInode } from './inode.ts'
 import { isDirectory, isRegular, mayExecute, mayRead, mayWrite, typeOf } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
-import { demand, demandOwner, isRoot, withoutPrivileges } from './permission.ts'
+import { demand, demandOwner } from './permission.ts'
+import { modeAfterWrite } from './privileges.ts'
 import type { View } from './view.ts'
 
 /** Flags of open(2) that matter here. Source: include/uapi/asm-generic/fcntl.h; `execute` is the kernel's own FMODE_EXEC. */
@@ -30,12 +31,13 @@ export function open(view: View, caller: Caller, op: Open, at: At): Outcome {
   if (isDirectory(inode) && (mask & mayWrite) !== 0) {
     throw new FsError('EISDIR', 'a directory is not opened for writing', { ino: op.ino })
   }
-  demand(inode, caller, mask)
+  demand(view, { ino: op.ino, inode }, caller, mask)
   if ((op.flags & openFlags.noAtime) !== 0) demandOwner(inode, caller)
   if (!truncates(op.flags) || !isRegular(inode)) return { reply: attributesReply(op.ino, inode), effects: [] }
 
   const draft = new Draft(view)
-  const next = emptied(draft, op.ino, inode, { at, mode: modeAfter(inode, caller, op) })
+  const mode = modeAfterWrite(draft, { ino: op.ino, inode }, caller, op.killPrivileges)
+  const next = emptied(draft, op.ino, inode, { at, mode })
   return { reply: attributesReply(op.ino, next), effects: draft.effects() }
 }
 
@@ -47,9 +49,6 @@ function maskOf(flags: number): number {
   const access = [mayRead, mayWrite, mayRead | mayWrite, mayRead | mayWrite][flags & openFlags.accessMode] ?? 0
   return truncates(flags) ? access | mayWrite : access
 }
-
-const modeAfter = (inode: Inode, caller: Caller, op: Open): number =>
-  op.killPrivileges || !isRoot(caller) ? withoutPrivileges(inode, caller) : inode.mode
 
 function emptied(draft: Draft, ino: bigint, inode: Inode, how: { readonly at: At; readonly mode: number }): Inode {
   const { nowNs } = how.at

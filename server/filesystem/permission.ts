@@ -1,7 +1,11 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import type { Inode } from '../store/records.ts'
-import { groupExecute, isDirectory, mayExecute, setGid, setUid, stickyBit } from './mode.ts'
+import { type Acl, aclPermits } from './acl.ts'
+import type { Node } from './inode.ts'
+import { groupBits, groupExecute, isDirectory, mayExecute, setGid, setUid, stickyBit } from './mode.ts'
+import type { View } from './view.ts'
+import { accessAclName, loadAcl } from './xattr-record.ts'
 
 /** Root has all capabilities; nobody else has any. */
 export const isRoot = (caller: Caller): boolean => caller.uid === 0
@@ -11,20 +15,32 @@ export const isOwner = (inode: Inode, caller: Caller): boolean => caller.uid ===
 /** The caller's group or one of its supplementary groups. */
 export const inGroup = (caller: Caller, gid: number): boolean => caller.gid === gid || caller.groups.includes(gid)
 
+/** In the group, or above it (CAP_FSETID): only then may the caller leave or set set-gid. */
+export const mayKeepSetGid = (caller: Caller, gid: number): boolean => isRoot(caller) || inGroup(caller, gid)
+
+/**
+ * Does the access ACL decide, if there is one? Not for the owner, whose entry is in the mode; and, as in Linux, not
+ * where the group's bits, which are the mask, allow nothing: then whom it names counts as group or other.
+ */
+const decidedByAcl = (inode: Inode, caller: Caller): boolean =>
+  !isRoot(caller) && caller.uid !== inode.uid && (inode.mode & groupBits) !== 0
+
 /**
  * May the caller do all of `mask` (mode.ts)? The first class that fits decides alone: an owner whom the owner's bits
- * refuse is refused, whatever the others may. Source: fs/namei.c, generic_permission.
+ * refuse is refused, whatever the others may. Source: fs/namei.c, generic_permission and acl_permission_check.
  */
-export function permitted(inode: Inode, caller: Caller, mask: number): boolean {
+export function permitted(inode: Inode, caller: Caller, mask: number, acl?: Acl): boolean {
   if (isRoot(caller)) return (mask & mayExecute) === 0 || isDirectory(inode) || (inode.mode & 0o111) !== 0
+  if (acl !== undefined && decidedByAcl(inode, caller)) return aclPermits(acl, inode.gid, caller, mask)
   const shift = caller.uid === inode.uid ? 6 : inGroup(caller, inode.gid) ? 3 : 0
   return ((inode.mode >>> shift) & mask) === mask
 }
 
 /** @throws FsError EACCES */
-export function demand(inode: Inode, caller: Caller, mask: number): void {
-  if (!permitted(inode, caller, mask)) {
-    throw new FsError('EACCES', 'the permission bits do not allow it', { mode: inode.mode, mask, uid: caller.uid })
+export function demand(view: View, { ino, inode }: Node, caller: Caller, mask: number): void {
+  const acl = decidedByAcl(inode, caller) ? loadAcl(view, ino, accessAclName) : undefined
+  if (!permitted(inode, caller, mask, acl)) {
+    throw new FsError('EACCES', 'its permissions do not allow it', { mode: inode.mode, mask, uid: caller.uid })
   }
 }
 
@@ -45,6 +61,6 @@ export function demandUnsticky(directory: Inode, inode: Inode, caller: Caller): 
  */
 export function withoutPrivileges(inode: Inode, caller: Caller): number {
   const mode = inode.mode & ~setUid
-  const keepsGroup = (mode & groupExecute) === 0 && (isRoot(caller) || inGroup(caller, inode.gid))
+  const keepsGroup = (mode & groupExecute) === 0 && mayKeepSetGid(caller, inode.gid)
   return keepsGroup ? mode : mode & ~setGid
 }

@@ -7,6 +7,7 @@ import type { Draft } from './draft.ts'
 import { changeInode } from './inode.ts'
 import { isDirectory, mayWrite } from './mode.ts'
 import { demand, demandUnsticky } from './permission.ts'
+import type { View } from './view.ts'
 
 /**
  * May the caller take this inode's name out of the directory, which it may search? Source: fs/namei.c, may_delete.
@@ -14,12 +15,13 @@ import { demand, demandUnsticky } from './permission.ts'
  * @throws FsError EACCES, EPERM (sticky), ENOTDIR and EISDIR (it is not what is `expected`)
  */
 export function demandRemovable(
+  view: View,
   directory: Directory,
   inode: Inode,
   caller: Caller,
   expected: 'directory' | 'other',
 ): void {
-  demand(directory.inode, caller, mayWrite)
+  demand(view, directory, caller, mayWrite)
   demandUnsticky(directory.inode, inode, caller)
   if (expected === 'directory' && !isDirectory(inode)) throw new FsError('ENOTDIR', 'it is not a directory')
   if (expected === 'other' && isDirectory(inode)) throw new FsError('EISDIR', 'it is a directory')

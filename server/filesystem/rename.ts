@@ -50,7 +50,7 @@ export function rename(view: View, caller: Caller, op: Rename, at: At): Outcome 
   if (victim === undefined && exchange) throw new FsError('ENOENT', 'there is nothing to exchange it with')
   demandNoLoop(view, { moved, victim, from, to, exchange })
   if (victim?.ino === moved.ino) return { reply: done, effects: [] } // two names of one inode: nothing is to be done
-  demandRights({ moved, victim, to, caller, exchange })
+  demandRights(view, { moved, victim, to, caller, exchange })
 
   const draft = new Draft(view)
   if (exchange && victim !== undefined) swap(draft, moved, victim, at.nowNs)
@@ -99,18 +99,18 @@ interface Rights extends Pick<Move, 'moved' | 'victim' | 'to' | 'exchange'> {
   readonly caller: Caller
 }
 
-function demandRights({ moved, victim, to, caller, exchange }: Rights): void {
+function demandRights(view: View, { moved, victim, to, caller, exchange }: Rights): void {
   const kind = kindOf(moved.inode)
-  demandRemovable(moved.directory, moved.inode, caller, kind)
+  demandRemovable(view, moved.directory, moved.inode, caller, kind)
   if (victim === undefined) {
-    demand(to.directory.inode, caller, mayWrite)
+    demand(view, to.directory, caller, mayWrite)
   } else {
-    demandRemovable(to.directory, victim.inode, caller, exchange ? kindOf(victim.inode) : kind)
+    demandRemovable(view, to.directory, victim.inode, caller, exchange ? kindOf(victim.inode) : kind)
   }
   if (moved.directory.ino !== to.directory.ino) {
     // Its `..` is to change, which is a write to it.
-    if (isDirectory(moved.inode)) demand(moved.inode, caller, mayWrite)
-    if (exchange && victim !== undefined && isDirectory(victim.inode)) demand(victim.inode, caller, mayWrite)
+    if (isDirectory(moved.inode)) demand(view, moved, caller, mayWrite)
+    if (exchange && victim !== undefined && isDirectory(victim.inode)) demand(view, victim, caller, mayWrite)
   }
   if (!exchange && victim !== undefined && isDirectory(victim.inode)) demandEmpty(victim.inode)
 }

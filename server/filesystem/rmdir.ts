@@ -16,7 +16,7 @@ export function rmdir(view: View, caller: Caller, op: Rmdir, at: At): Outcome {
   if (isDotDot(op.name)) throw new FsError('ENOTEMPTY', 'a directory above is never empty')
   const { ino } = demandName(view, op.parent, op.name)
   const inode = loadInode(view, ino)
-  demandRemovable(directory, inode, caller, 'directory')
+  demandRemovable(view, directory, inode, caller, 'directory')
   demandEmpty(inode)
 
   const draft = new Draft(view)

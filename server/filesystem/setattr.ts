@@ -1,13 +1,16 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller, Setattr } from '../../proto/generated/file-service.ts'
 import type { Inode } from '../store/records.ts'
+import { aclAfterChmod } from './acl.ts'
 import { sizeBytesMax, truncateContents } from './contents.ts'
 import { Draft } from './draft.ts'
-import { attributesReply, changeInode, loadInode } from './inode.ts'
+import { attributesReply, changeInode, loadInode, type Node } from './inode.ts'
 import { isDirectory, isRegular, mayWrite, modeOf, setGid, typeOf } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
-import { demand, demandOwner, inGroup, isOwner, isRoot, withoutPrivileges } from './permission.ts'
+import { demand, demandOwner, inGroup, isOwner, isRoot, mayKeepSetGid, withoutPrivileges } from './permission.ts'
+import { dropCapabilities } from './privileges.ts'
 import type { View } from './view.ts'
+import { accessAclName, aclXattr, loadAcl, loadXattrs, saveXattrs, withXattr } from './xattr-record.ts'
 
 /**
  * chmod(2), chown(2), truncate(2), utimensat(2), together or one of them. Rights are checked in this order: size, owner,
@@ -17,15 +20,19 @@ import type { View } from './view.ts'
  */
 export function setattr(view: View, caller: Caller, op: Setattr, at: At): Outcome {
   const inode = loadInode(view, op.ino)
-  if (op.size !== undefined) checkSize(inode, caller, op, op.size)
+  const node = { ino: op.ino, inode }
+  if (op.size !== undefined) checkSize(view, node, caller, op, op.size)
   checkOwnership(inode, caller, op)
   if (op.mode !== undefined) demandOwner(inode, caller)
-  checkTimes(inode, caller, op)
-
-  const mode = modeAfter(inode, caller, op)
-  if (mode === inode.mode && changesNothing(op)) return { reply: attributesReply(op.ino, inode), effects: [] }
+  checkTimes(view, node, caller, op)
 
   const draft = new Draft(view)
+  const mode = modeAfter(inode, caller, op)
+  const dropped = endsPrivileges(inode, op) && dropCapabilities(draft, op.ino)
+  if (mode === inode.mode && !dropped && changesNothing(op)) {
+    return { reply: attributesReply(op.ino, inode), effects: [] }
+  }
+  if (op.mode !== undefined) changeAccessAcl(draft, op.ino, op.mode)
   const extent = op.size === undefined ? {} : truncateContents(draft, op.ino, inode, Number(op.size))
   const written = op.size === undefined ? inode.mtimeNs : at.nowNs
   const next = changeInode(draft, op.ino, inode, {
@@ -48,10 +55,11 @@ const changesNothing = (op: Setattr): boolean =>
   op.atime === undefined &&
   op.mtime === undefined
 
-function checkSize(inode: Inode, caller: Caller, op: Setattr, size: bigint): void {
+function checkSize(view: View, node: Node, caller: Caller, op: Setattr, size: bigint): void {
+  const { inode } = node
   if (isDirectory(inode)) throw new FsError('EISDIR', 'a directory has no size to set', { ino: op.ino })
   if (!isRegular(inode)) throw new FsError('EINVAL', 'only a regular file has a size to set', { ino: op.ino })
-  if (!op.openForWriting) demand(inode, caller, mayWrite)
+  if (!op.openForWriting) demand(view, node, caller, mayWrite)
   if (size > BigInt(sizeBytesMax)) throw new FsError('EFBIG', 'a file cannot be that long', { size })
 }
 
@@ -68,12 +76,13 @@ function checkOwnership(inode: Inode, caller: Caller, op: Setattr): void {
 }
 
 /** Whoever may write may set both times to now; anything else is the owner's. The times of a truncation are its own. */
-function checkTimes(inode: Inode, caller: Caller, op: Setattr): void {
+function checkTimes(view: View, node: Node, caller: Caller, op: Setattr): void {
+  const { inode } = node
   if (op.atime === undefined && op.mtime === undefined) return
   if (isOwner(inode, caller)) return
   if (op.size !== undefined && op.atime === undefined && op.mtime?.now === true) return
   if (op.atime?.now !== true || op.mtime?.now !== true) demandOwner(inode, caller)
-  demand(inode, caller, mayWrite)
+  demand(view, node, caller, mayWrite)
 }
 
 /**
@@ -83,9 +92,20 @@ function checkTimes(inode: Inode, caller: Caller, op: Setattr): void {
 function modeAfter(inode: Inode, caller: Caller, op: Setattr): number {
   if (op.mode !== undefined) {
     const mode = modeOf(typeOf(inode), op.mode)
-    return isRoot(caller) || inGroup(caller, op.gid ?? inode.gid) ? mode : mode & ~setGid
+    return mayKeepSetGid(caller, op.gid ?? inode.gid) ? mode : mode & ~setGid
   }
-  const loses =
-    op.killPrivileges || op.uid !== undefined || op.gid !== undefined || (op.size !== undefined && !isRoot(caller))
-  return loses && !isDirectory(inode) ? withoutPrivileges(inode, caller) : inode.mode
+  const loses = endsPrivileges(inode, op) && (op.killPrivileges || changesOwner(op) || !isRoot(caller))
+  return loses ? withoutPrivileges(inode, caller) : inode.mode
+}
+
+const changesOwner = (op: Setattr): boolean => op.uid !== undefined || op.gid !== undefined
+
+const endsPrivileges = (inode: Inode, op: Setattr): boolean =>
+  !isDirectory(inode) && (op.killPrivileges || changesOwner(op) || op.size !== undefined)
+
+function changeAccessAcl(draft: Draft, ino: bigint, mode: number): void {
+  const acl = loadAcl(draft, ino, accessAclName)
+  if (acl === undefined) return
+  const changed = aclXattr(accessAclName, aclAfterChmod(acl, mode))
+  saveXattrs(draft, ino, withXattr(loadXattrs(draft, ino), changed))
 }

@@ -4,13 +4,15 @@ import { type Xattr, xattrsLength } from '../store/records.ts'
 import { Draft } from './draft.ts'
 import { changeInode, done, loadInode } from './inode.ts'
 import type { At, Outcome } from './outcome.ts'
+import { setAcl } from './set-acl.ts'
 import type { View } from './view.ts'
+import { indexOf, loadXattrs, saveXattrs, withXattr } from './xattr-record.ts'
 import * as xattrs from './xattrs.ts'
 
 /** Source: include/uapi/linux/xattr.h. */
 export const setxattrFlags = { create: 1, replace: 2 } as const
 
-/** @throws FsError ESTALE, EINVAL (flags), E2BIG, EEXIST (CREATE), ENODATA (REPLACE), ENOSPC, and as `demandXattr` */
+/** @throws FsError ESTALE, EINVAL (flags), E2BIG, EEXIST, ENODATA, ENOSPC, and as `demandXattr` and `setAcl` */
 export function setxattr(view: View, caller: Caller, op: Setxattr, at: At): Outcome {
   const inode = loadInode(view, op.ino)
   if ((op.flags & ~(setxattrFlags.create | setxattrFlags.replace)) !== 0) {
@@ -20,21 +22,26 @@ export function setxattr(view: View, caller: Caller, op: Setxattr, at: At): Outc
   if (op.value.length > xattrs.xattrValueBytesMax) {
     throw new FsError('E2BIG', `a value has at most ${xattrs.xattrValueBytesMax} bytes`, { length: op.value.length })
   }
-  xattrs.demandXattr(inode, caller, op.name, 'write')
-  const old = xattrs.loadXattrs(view, op.ino)
-  const index = xattrs.indexOf(old, op.name)
-  if (index >= 0 && (op.flags & setxattrFlags.create) !== 0)
+  const node = { ino: op.ino, inode }
+  xattrs.demandXattr(view, node, caller, op.name, 'write')
+  const old = loadXattrs(view, op.ino)
+  const same = old[indexOf(old, op.name)]
+  if (same !== undefined && (op.flags & setxattrFlags.create) !== 0) {
     throw new FsError('EEXIST', 'the attribute is there already')
-  if (index < 0 && (op.flags & setxattrFlags.replace) !== 0) throw new FsError('ENODATA', 'there is no such attribute')
+  }
+  if (same === undefined && (op.flags & setxattrFlags.replace) !== 0) {
+    throw new FsError('ENODATA', 'there is no such attribute')
+  }
   // As ext4: nothing changes, and no time is noted.
-  if (old[index] !== undefined && op.value.equals(old[index].value)) return { reply: done, effects: [] }
-  const one = { name: op.name, value: op.value }
-  const next = index < 0 ? [...old, one] : old.with(index, one)
-  demandRoom(next)
+  if (same !== undefined && op.value.equals(same.value)) return { reply: done, effects: [] }
 
   const draft = new Draft(view)
-  xattrs.saveXattrs(draft, op.ino, next)
-  changeInode(draft, op.ino, inode, { ctimeNs: at.nowNs })
+  const aclName = xattrs.aclNameOf(op.name)
+  let { mode } = inode
+  if (aclName !== undefined) mode = setAcl(draft, node, caller, aclName, op.value)
+  else saveXattrs(draft, op.ino, withXattr(old, { name: op.name, value: op.value }))
+  demandRoom(loadXattrs(draft, op.ino))
+  changeInode(draft, op.ino, inode, { mode, ctimeNs: at.nowNs })
   return { reply: done, effects: draft.effects() }
 }
 

@@ -15,7 +15,7 @@ export function unlink(view: View, caller: Caller, op: Unlink, at: At): Outcome 
   if (isDot(op.name) || isDotDot(op.name)) throw new FsError('EISDIR', 'it is a directory', { parent: op.parent })
   const { ino } = demandName(view, op.parent, op.name)
   const inode = loadInode(view, ino)
-  demandRemovable(directory, inode, caller, 'other')
+  demandRemovable(view, directory, inode, caller, 'other')
 
   const draft = new Draft(view)
   removeName(draft, op.parent, op.name)

@@ -17,10 +17,10 @@ export interface VolumeImage {
   readonly orphans: Set<bigint>
   /** By inode: how many bytes stand inline. */
   readonly contents: Map<bigint, number>
-  readonly xattrs: Set<bigint>
   /** By inode: the sessions that have locks on it. */
   readonly locks: Map<bigint, ReadonlySet<bigint>>
   readonly sessions: Set<bigint>
+  readonly xattrs: Map<bigint, readonly records.Xattr[]>
   counter: records.Counter | undefined
 }
 
@@ -33,9 +33,9 @@ export function loadImage(state: Iterable<readonly [Key, Uint8Array]>, found: st
     subdirectories: new Map(),
     orphans: new Set(),
     contents: new Map(),
-    xattrs: new Set(),
     locks: new Map(),
     sessions: new Set(),
+    xattrs: new Map(),
     counter: undefined,
   }
   const types: { readonly ino: bigint; readonly type: number }[] = []
@@ -72,7 +72,7 @@ function loadOne(
       volume.contents.set(parsed.ino, records.decodeContents(value).length)
       return
     case 'xattrs':
-      if (records.decodeXattrs(value).length > 0) volume.xattrs.add(parsed.ino)
+      volume.xattrs.set(parsed.ino, records.decodeXattrs(value))
       return
     case 'orphan':
       records.decodeOrphan(value)

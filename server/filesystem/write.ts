@@ -5,7 +5,7 @@ import { Draft } from './draft.ts'
 import { changeInode, loadInode } from './inode.ts'
 import { isDirectory, isRegular } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
-import { isRoot, withoutPrivileges } from './permission.ts'
+import { modeAfterWrite } from './privileges.ts'
 import type { View } from './view.ts'
 
 /**
@@ -25,7 +25,7 @@ export function write(view: View, caller: Caller, op: Write, at: At): Outcome {
   const data = op.data.subarray(0, sizeBytesMax - from)
 
   const draft = new Draft(view)
-  const mode = op.killPrivileges || !isRoot(caller) ? withoutPrivileges(inode, caller) : inode.mode
+  const mode = modeAfterWrite(draft, { ino: op.ino, inode }, caller, op.killPrivileges)
   const extent = writeContents(draft, op.ino, inode, from, data)
   changeInode(draft, op.ino, inode, { ...extent, mode, mtimeNs: at.nowNs, ctimeNs: at.nowNs })
   return written({ length: data.length, offset, size: extent.size, effects: draft.effects() })

@@ -1,11 +1,11 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
-import { xattrsKey } from '../store/keys.ts'
-import { decodeXattrs, encodeXattrs, type Inode, type Xattr } from '../store/records.ts'
-import type { Draft } from './draft.ts'
-import { isDirectory, isRegular, mayRead, mayWrite, stickyBit } from './mode.ts'
+import { typeSymlink } from '../store/records.ts'
+import type { Node } from './inode.ts'
+import { isDirectory, isRegular, mayRead, mayWrite, stickyBit, typeOf } from './mode.ts'
 import { demand, demandOwner, isRoot } from './permission.ts'
 import type { View } from './view.ts'
+import { type AclName, accessAclName, defaultAclName } from './xattr-record.ts'
 
 /** As Linux: XATTR_NAME_MAX, XATTR_SIZE_MAX, XATTR_LIST_MAX. */
 export const xattrNameBytesMax = 255
@@ -14,19 +14,6 @@ export const xattrListBytesMax = 65536
 /** All of an inode's in one record: one of the greatest size, and nearly as much besides. */
 export const xattrsBytesMax = 128 * 1024
 
-export function loadXattrs(view: View, ino: bigint): readonly Xattr[] {
-  const record = view.get(xattrsKey(ino))
-  return record === undefined ? [] : decodeXattrs(record)
-}
-
-export function saveXattrs(draft: Draft, ino: bigint, xattrs: readonly Xattr[]): void {
-  if (xattrs.length === 0) draft.delete(xattrsKey(ino))
-  else draft.put(xattrsKey(ino), encodeXattrs(xattrs))
-}
-
-export const indexOf = (xattrs: readonly Xattr[], name: Uint8Array): number =>
-  xattrs.findIndex((xattr) => Buffer.compare(xattr.name, name) === 0)
-
 /** @throws FsError ERANGE */
 export function checkXattrName(name: Uint8Array): void {
   if (name.length === 0 || name.length > xattrNameBytesMax) {
@@ -34,20 +21,51 @@ export function checkXattrName(name: Uint8Array): void {
   }
 }
 
+/** Those attributes that are ACLs; undefined: any other. */
+export function aclNameOf(name: Uint8Array): AclName | undefined {
+  const text = Buffer.from(name).toString('latin1')
+  return text === accessAclName || text === defaultAclName ? text : undefined
+}
+
+type Intent = 'read' | 'write'
+const namespaces = ['user.', 'trusted.', 'security.'] as const
+
 /**
- * May the caller read or write the attribute, and can it exist? Only `user.` can, on files and directories. Source:
- * fs/xattr.c, xattr_permission and xattr_resolve_name.
+ * May the caller read or write the attribute, and can it exist? Source: fs/xattr.c, xattr_permission and
+ * xattr_resolve_name; security/commoncap.c, cap_inode_setxattr; fs/posix_acl.c, set_posix_acl and vfs_get_acl.
+ *
+ * - `user.`: files and directories have them; as the permissions say, and in a sticky directory its owner
+ * - `trusted.`: root's alone; for others they are not there
+ * - `security.`: all may read, root may write
+ * - ACLs: all may read, the owner may write; symbolic links have none, and only directories a default
  *
  * @throws FsError ERANGE (name), EPERM or ENODATA (not for this kind of inode or caller), EACCES, EOPNOTSUPP, EINVAL
  */
-export function demandXattr(inode: Inode, caller: Caller, name: Uint8Array, intent: 'read' | 'write'): void {
+export function demandXattr(view: View, node: Node, caller: Caller, name: Uint8Array, intent: Intent): void {
   checkXattrName(name)
+  if (aclNameOf(name) !== undefined) return demandAcl(node, caller, intent)
   const text = Buffer.from(name).toString('latin1')
+  const namespace = namespaces.find((one) => text.startsWith(one))
+  if (namespace === undefined) throw new FsError('EOPNOTSUPP', 'there are no attributes of this namespace')
   const refusal = intent === 'write' ? 'EPERM' : 'ENODATA'
-  if (text.startsWith('trusted.') && !isRoot(caller)) throw new FsError(refusal, 'trusted attributes are root’s')
-  if (!text.startsWith('user.')) throw new FsError('EOPNOTSUPP', 'only attributes of user. are kept')
-  if (!isRegular(inode) && !isDirectory(inode)) throw new FsError(refusal, 'only files and directories have attributes')
+  if (namespace === 'trusted.' && !isRoot(caller)) throw new FsError(refusal, 'trusted attributes are root’s')
+  if (namespace === 'security.' && intent === 'write' && !isRoot(caller)) {
+    throw new FsError('EPERM', 'only root sets security attributes', { uid: caller.uid })
+  }
+  if (namespace === 'user.') demandUser(view, node, caller, intent)
+  if (text === namespace) throw new FsError('EINVAL', 'the attribute has no name after its namespace')
+}
+
+function demandUser(view: View, node: Node, caller: Caller, intent: Intent): void {
+  const { inode } = node
+  if (!isRegular(inode) && !isDirectory(inode)) {
+    throw new FsError(intent === 'write' ? 'EPERM' : 'ENODATA', 'only files and directories have attributes of users')
+  }
   if (intent === 'write' && isDirectory(inode) && (inode.mode & stickyBit) !== 0) demandOwner(inode, caller)
-  demand(inode, caller, intent === 'write' ? mayWrite : mayRead)
-  if (text === 'user.') throw new FsError('EINVAL', 'the attribute has no name after its namespace')
+  demand(view, node, caller, intent === 'write' ? mayWrite : mayRead)
+}
+
+function demandAcl({ inode }: Node, caller: Caller, intent: Intent): void {
+  if (typeOf(inode) === typeSymlink) throw new FsError('EOPNOTSUPP', 'a symbolic link has no ACL')
+  if (intent === 'write') demandOwner(inode, caller)
 }

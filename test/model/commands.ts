@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { Caller } from '../../proto/generated/file-service.ts'
+import { writeAcl } from './model-acl.ts'
 import type { TreeOperation } from './tree-operation.ts'
 
 /**
@@ -61,14 +62,38 @@ const openFlags = fc.constantFrom(0, 1, 2, 3, 0o200, 0o1000, 0o1001, 0o1002, 0o1
 const rarely = fc.integer({ min: 0, max: 9 }).map((value) => value === 0)
 const xattrName = fc
   .oneof(
-    { weight: 8, arbitrary: fc.constantFrom('user.a', 'user.b') },
+    { weight: 8, arbitrary: fc.constantFrom('user.a', 'user.b', 'trusted.t', 'security.s') },
+    { weight: 2, arbitrary: fc.constantFrom('security.capability') },
+    { weight: 4, arbitrary: fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default') },
     {
       weight: 1,
-      arbitrary: fc.constantFrom('user.', '', 'trusted.t', 'security.s', 'other', `user.${'x'.repeat(251)}`),
+      arbitrary: fc.constantFrom('user.', '', 'system.posix_acl_', 'other', `user.${'x'.repeat(251)}`),
     },
   )
   .map((text) => Buffer.from(text, 'latin1'))
 const id = fc.constantFrom(0, 1000, 1001, 50, 7, 1003)
+const aclName = fc
+  .constantFrom('system.posix_acl_access', 'system.posix_acl_access', 'system.posix_acl_default')
+  .map((text) => Buffer.from(text))
+const digit = fc.constantFrom(0, 1, 4, 5, 6, 7, 7)
+const named = fc.uniqueArray(fc.tuple(id, digit), { maxLength: 2, selector: ([who]) => who })
+/** Mostly lists that are in order; one that lacks a mask it needs is not. */
+const aclValue = fc
+  .oneof(
+    {
+      weight: 20,
+      arbitrary: fc.tuple(digit, named, digit, named, fc.option(digit, { freq: 6, nil: undefined }), digit),
+    },
+    { weight: 1, arbitrary: fc.constantFrom('', '\x02\0\0\0', '\x01\0\0\0', '\x02\0\0\0\x01\0\x07\0\0\0\0') },
+  )
+  .map((list) => {
+    if (typeof list === 'string') return Buffer.from(list, 'latin1')
+    const [owner, users, group, groups, mask, other] = list
+    return Buffer.from(
+      writeAcl({ owner, users: new Map(users), group, groups: new Map(groups), mask, other }),
+      'latin1',
+    )
+  })
 const timeChange = fc.record({ now: fc.boolean(), ns: fc.bigInt({ min: -(2n ** 40n), max: 2n ** 62n }) })
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined, freq: 3 })
 
@@ -126,12 +151,21 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
   statfs: fc.record({}),
   access: fc.record({ ino, mask: fc.integer({ min: 0, max: 8 }) }),
   getxattr: fc.record({ ino, name: xattrName }),
-  setxattr: fc.record({
-    ino,
-    name: xattrName,
-    value: fc.constantFrom(0, 5, 300, 65537).map((length) => Buffer.alloc(length, 1)),
-    flags: fc.constantFrom(0, 0, 0, 1, 2, 3, 4),
-  }),
+  setxattr: fc.oneof(
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        ino,
+        name: xattrName,
+        value: fc.constantFrom(0, 5, 300, 65537).map((length) => Buffer.alloc(length, 1)),
+        flags: fc.constantFrom(0, 0, 0, 1, 2, 3, 4),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({ ino, name: aclName, value: aclValue, flags: fc.constantFrom(0, 0, 0, 0, 1, 2) }),
+    },
+  ),
   listxattr: fc.record({ ino }),
   removexattr: fc.record({ ino, name: xattrName }),
 }
@@ -147,7 +181,7 @@ const weights: { [K in keyof Values]: number } = {
   rmdir: 5,
   mknod: 3,
   symlink: 2,
-  setxattr: 3,
+  setxattr: 8,
   removexattr: 1,
   open: 3,
   lookup: 2,

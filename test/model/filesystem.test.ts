@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { operate } from '../../server/filesystem/operate.ts'
+import type { View } from '../../server/filesystem/view.ts'
+import { prefixes } from '../../server/store/keys.ts'
 import { seed } from '../fixtures/random.ts'
 import { type Command, callers, histories, script } from './commands.ts'
 import { play } from './play.ts'
@@ -47,11 +49,17 @@ const faults: Readonly<Record<string, typeof operate>> = {
   },
   'an appended write goes where the kernel thought the end was': (view, caller, op, at) =>
     operate(view, caller, op.$case === 'write' ? { $case: 'write', value: { ...op.value, append: false } } : op, at),
+  'ACLs are kept and nothing more': (view, caller, op, at) =>
+    operate(op.$case.endsWith('xattr') ? view : withoutXattrs(view), caller, op, at),
   'flags of a rename are ignored': (view, caller, op, at) =>
     operate(view, caller, op.$case === 'rename' ? { $case: 'rename', value: { ...op.value, flags: 0 } } : op, at),
   'the umask is ignored': (view, caller, op, at) =>
     operate(view, caller, op.$case === 'create' ? { $case: 'create', value: { ...op.value, umask: 0 } } : op, at),
 }
+
+const withoutXattrs = (view: View): View => ({
+  get: (key) => (key.startsWith(prefixes.xattrs) ? undefined : view.get(key)),
+})
 
 for (const [name, faulty] of Object.entries(faults)) {
   void t.test(`the model notices: ${name}`, async (t) => {

@@ -1,4 +1,5 @@
 import type { Caller } from '../../proto/generated/file-service.ts'
+import { aclPerm, digitOf, isPlain, type ModelAcl, readAcl, withPerm, writeAcl } from './model-acl.ts'
 import type { TreeOperation } from './tree-operation.ts'
 
 /** What the model says no with: the name of an errno. */
@@ -35,6 +36,9 @@ export interface Node {
   parent: Node | undefined
   readonly children: Map<string, Node>
   readonly xattrs: Map<string, string>
+  /** In xattrs they have their names too; `acl` only if it says more than `perm`. */
+  acl?: ModelAcl | undefined
+  defaults?: ModelAcl | undefined
   removed: boolean
 }
 
@@ -99,14 +103,14 @@ export class ModelFilesystem {
     statfs: () => this.nodes.size,
     mkdir: ({ parent, name, mode, umask }) => {
       const dir = this.#dirForNew(parent, name)
-      return this.#enter(dir, name, this.#make('dir', mode & ~umask & 0o1777, dir))
+      return this.#enter(dir, name, this.#make('dir', mode & 0o1777, dir, { umask }))
     },
     symlink: ({ parent, name, target }) => {
       if (target.length === 0) no('ENOENT')
       if (target.length > 4095) no('ENAMETOOLONG')
       if (target.includes(0)) no('EINVAL')
       const dir = this.#dirForNew(parent, name)
-      return this.#enter(dir, name, this.#make('link', 0o777, dir, 0, target.toString('latin1')))
+      return this.#enter(dir, name, this.#make('link', 0o777, dir, { target: target.toString('latin1') }))
     },
     mknod: ({ parent, name, mode, umask, rdev }) => {
       const wanted = mode & 0o170000 || 0o100000
@@ -117,7 +121,7 @@ export class ModelFilesystem {
       const device = type === 'char' || type === 'block'
       const whiteout = type === 'char' && rdev === 0
       if (device && !whiteout && this.#who.uid !== 0) no('EPERM')
-      return this.#enter(dir, name, this.#make(type, mode & ~umask & 0o7777, dir, device ? rdev : 0))
+      return this.#enter(dir, name, this.#make(type, mode & 0o7777, dir, { umask, rdev: device ? rdev : 0 }))
     },
     create: ({ parent, name, mode, umask, flags }) => {
       const dir = this.#dir(parent)
@@ -127,7 +131,7 @@ export class ModelFilesystem {
       if (found === undefined) {
         if (dir.removed) no('ENOENT')
         this.#need(dir, 2)
-        return this.#enter(dir, name, this.#make('file', mode & ~umask & 0o7777, dir))
+        return this.#enter(dir, name, this.#make('file', mode & 0o7777, dir, { umask }))
       }
       if (flags & 0o200) no('EEXIST')
       if (found.type === 'dir') no('EISDIR')
@@ -151,7 +155,7 @@ export class ModelFilesystem {
         const size = Math.max(node.bytes.length, at + data.length)
         node.bytes = Buffer.concat([node.bytes], size)
         data.copy(node.bytes, at)
-        if (killPrivileges || this.#who.uid !== 0) this.#dropPrivileges(node)
+        this.#written(node, killPrivileges)
         this.#touch(node, 'mtime', 'ctime')
       }
       return [data.length, append ? before : offset, node.bytes.length].join(' ')
@@ -206,16 +210,23 @@ export class ModelFilesystem {
       const text = this.#xattr(node, name, 2)
       if (flags & 1 && node.xattrs.has(text)) no('EEXIST')
       if (flags & 2 && !node.xattrs.has(text)) no('ENODATA')
-      if (node.xattrs.get(text) !== value.toString('latin1')) this.#touch(node, 'ctime')
-      node.xattrs.set(text, value.toString('latin1'))
+      if (node.xattrs.get(text) === value.toString('latin1')) return
+      const kind = aclKind(text)
+      if (kind === undefined) node.xattrs.set(text, value.toString('latin1'))
+      else this.#giveAcl(node, kind, value)
+      this.#touch(node, 'ctime')
     },
     removexattr: ({ ino, name }) => {
       const node = this.#node(ino)
       const text = this.#xattr(node, name, 2)
-      if (!node.xattrs.delete(text)) no('ENODATA')
+      const kind = aclKind(text)
+      if (kind !== undefined && !node.xattrs.has(text)) return
+      if (kind !== undefined) this.#setAcl(node, kind, undefined)
+      else if (!node.xattrs.delete(text)) no('ENODATA')
       this.#touch(node, 'ctime')
     },
-    listxattr: ({ ino }) => [...this.#node(ino).xattrs.keys()],
+    listxattr: ({ ino }) =>
+      [...this.#node(ino).xattrs.keys()].filter((name) => this.#who.uid === 0 || !name.startsWith('trusted.')),
   }
 
   #node = (ino: bigint): Node => this.nodes.get(Number(ino)) ?? no('ESTALE')
@@ -252,10 +263,12 @@ export class ModelFilesystem {
       .length
   }
 
-  #make(type: Type, perm: number, dir?: Node, rdev = 0, target = ''): Node {
+  #make(type: Type, perm: number, dir?: Node, { umask = 0, rdev = 0, target = '' } = {}): Node {
     const inherits = dir !== undefined && (dir.perm & 0o2000) !== 0
     const gid = inherits ? dir.gid : this.#who.gid
-    let bits = perm
+    const defaults = type === 'link' ? undefined : dir?.defaults
+    const acl = defaults && withPerm(defaults, aclPerm(defaults) & perm)
+    let bits = acl === undefined ? perm & ~umask : (perm & 0o7000) | aclPerm(acl)
     if (inherits && type === 'dir') bits |= 0o2000
     if (inherits && type !== 'dir' && (perm & 0o2010) === 0o2010 && !this.#member(gid)) bits &= ~0o2000
     const ino = this.#next++
@@ -263,6 +276,8 @@ export class ModelFilesystem {
     const owned = { ino, type, rdev, perm: bits, uid: this.#who.uid, gid, ...times }
     const empty = { children: new Map<string, Node>(), xattrs: new Map<string, string>(), removed: false }
     const node: Node = { ...owned, ...empty, bytes: Buffer.alloc(0), target, parent: type === 'dir' ? dir : undefined }
+    if (acl !== undefined) this.#setAcl(node, 'access', acl)
+    if (type === 'dir' && defaults !== undefined) this.#setAcl(node, 'default', defaults)
     this.nodes.set(ino, node)
     return node
   }
@@ -293,6 +308,10 @@ export class ModelFilesystem {
   #may(node: Node, what: number): boolean {
     const [owner, group, others] = [6, 3, 0].map((shift) => (node.perm >> shift) & 7) as [number, number, number]
     if (this.#who.uid === 0) return !(what & 1) || node.type === 'dir' || ((owner | group | others) & 1) === 1
+    if (this.#who.uid !== node.uid && node.acl !== undefined && group !== 0) {
+      const { uid, gid, groups } = this.#who
+      return (digitOf(node.acl, { uid, groups: [gid, ...groups] }, node.gid, what) & what) === what
+    }
     const digit = this.#who.uid === node.uid ? owner : this.#member(node.gid) ? group : others
     return (digit & what) === what
   }
@@ -304,6 +323,29 @@ export class ModelFilesystem {
   #mayRemove(dir: Node, node: Node): void {
     this.#need(dir, 2)
     if (dir.perm & 0o1000 && !this.#owns(dir) && !this.#owns(node)) no('EPERM')
+  }
+
+  /** Capabilities go, and from all but root the rest. */
+  #written(node: Node, kill: boolean): void {
+    node.xattrs.delete('security.capability')
+    if (kill || this.#who.uid !== 0) this.#dropPrivileges(node)
+  }
+
+  #giveAcl(node: Node, kind: 'access' | 'default', value: Buffer): void {
+    const acl = readAcl(value)
+    if (typeof acl === 'string') return no(acl)
+    if (kind === 'default' && acl !== undefined && node.type !== 'dir') no('EACCES')
+    this.#setAcl(node, kind, acl)
+    if (kind === 'default' || acl === undefined) return
+    node.perm = (node.perm & (this.#member(node.gid) ? 0o7000 : 0o5000)) | aclPerm(acl)
+  }
+
+  #setAcl(node: Node, kind: 'access' | 'default', acl: ModelAcl | undefined): void {
+    const kept = acl === undefined || (kind === 'access' && isPlain(acl)) ? undefined : acl
+    if (kind === 'access') node.acl = kept
+    else node.defaults = kept
+    if (kept === undefined) node.xattrs.delete(`system.posix_acl_${kind}`)
+    else node.xattrs.set(`system.posix_acl_${kind}`, writeAcl(kept))
   }
 
   /** set-uid goes; set-gid goes from an executable, or if the caller is not of the group. */
@@ -321,7 +363,7 @@ export class ModelFilesystem {
     if (flags & 0o1000000 && !this.#owns(node)) no('EPERM')
     if (truncates && node.type === 'file') {
       node.bytes = Buffer.alloc(0)
-      if (kill || this.#who.uid !== 0) this.#dropPrivileges(node)
+      this.#written(node, kill)
       this.#touch(node, 'mtime', 'ctime')
     }
     return this.stat(node)
@@ -389,6 +431,12 @@ export class ModelFilesystem {
 
     const before = node.perm
     const chowns = op.uid !== undefined || op.gid !== undefined
+    const caps = node.xattrs.has('security.capability')
+    if (node.type !== 'dir' && (chowns || op.killPrivileges || op.size !== undefined)) {
+      node.xattrs.delete('security.capability')
+    }
+    const lost = caps && !node.xattrs.has('security.capability')
+    if (op.mode !== undefined && node.acl !== undefined) this.#setAcl(node, 'access', withPerm(node.acl, op.mode))
     if (op.mode !== undefined) node.perm = op.mode & (this.#member(op.gid ?? node.gid) ? 0o7777 : 0o5777)
     else if (node.type !== 'dir' && (chowns || op.killPrivileges || (op.size !== undefined && !root))) {
       this.#dropPrivileges(node)
@@ -400,7 +448,7 @@ export class ModelFilesystem {
     if (op.atime !== undefined) node.atime = op.atime.now ? this.#now : op.atime.ns
     if (op.mtime !== undefined) node.mtime = op.mtime.now ? this.#now : op.mtime.ns
     const given = [op.mode, op.uid, op.gid, op.size, op.atime, op.mtime].some((field) => field !== undefined)
-    if (given || node.perm !== before) this.#touch(node, 'ctime')
+    if (given || lost || node.perm !== before) this.#touch(node, 'ctime')
     return this.stat(node)
   }
 
@@ -415,14 +463,24 @@ export class ModelFilesystem {
     const text = name.toString('latin1')
     const wrong = what === 2 ? 'EPERM' : 'ENODATA'
     if (text.length < 1 || text.length > 255) no('ERANGE')
-    if (text.startsWith('trusted.') && this.#who.uid !== 0) no(wrong)
-    if (!text.startsWith('user.')) no('EOPNOTSUPP')
-    if (node.type !== 'file' && node.type !== 'dir') no(wrong)
-    if (what === 2 && node.type === 'dir' && node.perm & 0o1000 && !this.#owns(node)) no('EPERM')
-    this.#need(node, what)
-    return text === 'user.' ? no('EINVAL') : text
+    if (aclKind(text) !== undefined) {
+      if (node.type === 'link') no('EOPNOTSUPP')
+      if (what === 2 && !this.#owns(node)) no('EPERM')
+      return text
+    }
+    const [space] = /^(user|trusted|security)[.]/.exec(text) ?? no('EOPNOTSUPP')
+    if (this.#who.uid !== 0 && (space === 'trusted.' || (space === 'security.' && what === 2))) no(wrong)
+    if (space === 'user.') {
+      if (node.type !== 'file' && node.type !== 'dir') no(wrong)
+      if (what === 2 && node.type === 'dir' && node.perm & 0o1000 && !this.#owns(node)) no('EPERM')
+      this.#need(node, what)
+    }
+    return text === space ? no('EINVAL') : text
   }
 }
+
+const aclKind = (name: string): 'access' | 'default' | undefined =>
+  name === 'system.posix_acl_access' ? 'access' : name === 'system.posix_acl_default' ? 'default' : undefined
 
 function legal(name: Buffer): string {
   const text = name.toString('latin1')

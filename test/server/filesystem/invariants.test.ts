@@ -3,11 +3,13 @@ import type { Key } from '../../../proto/ids.ts'
 import { key as anyKey } from '../../../proto/ids.ts'
 import { loadInode } from '../../../server/filesystem/inode.ts'
 import { violations } from '../../../server/filesystem/invariants.ts'
+import { accessAclName, defaultAclName } from '../../../server/filesystem/xattr-record.ts'
 import * as keys from '../../../server/store/keys.ts'
 import { encodeLocks } from '../../../server/store/lock-records.ts'
 import * as records from '../../../server/store/records.ts'
 import { bodyAt, seal } from '../../../server/store/seal.ts'
 import { fourCallers } from '../../fixtures/file-calls.ts'
+import { aclValue } from './acl-value.ts'
 
 function world() {
   const { ann, volume } = fourCallers()
@@ -24,8 +26,11 @@ function world() {
   const place = (parent: bigint, name: string): Key => keys.dentriesKey(parent, keys.nameHash(Buffer.from(name)))
   const dentry = (ino: bigint, type: number, name: string) =>
     records.encodeDentries([{ slot: 0, ino, type, name: Buffer.from(name) }])
-  return { volume, values: volume.values, dir, file, large, orphan, change, place, dentry }
+  const setXattrs = (xattrs: readonly records.Xattr[]) =>
+    volume.values.set(keys.xattrsKey(file), records.encodeXattrs(xattrs))
+  return { volume, values: volume.values, dir, file, large, orphan, change, place, dentry, setXattrs }
 }
+const one = (name: string, value: Uint8Array = Buffer.from('b')): records.Xattr => ({ name: Buffer.from(name), value })
 type World = ReturnType<typeof world>
 
 const contents = (text: string): Buffer => {
@@ -73,9 +78,18 @@ const damages: readonly (readonly [RegExp, (w: World) => unknown])[] = [
   [/its blob \d+ is 5000/, (w) => w.change(w.large, { size: 4999 })],
   [/its blob \d+ is not there/, (w) => w.volume.blobs.clear()],
   [/inode 0 is not there but has blob/, (w) => w.change(w.large, { blob: 77n })],
-  [/may not have extended attributes/, (w) => w.change(w.file, { mode: 0o010644 })],
   [/not there but has locks/, (w) => w.values.set(keys.locksKey(77n), oneLock)],
   [/is locked by session 9, which is not there/, (w) => w.values.set(keys.locksKey(w.file), oneLock)],
+  [/may not have attributes of users/, (w) => w.change(w.file, { mode: 0o010644 })],
+  [/has an attribute twice/, (w) => w.setXattrs([one('user.a'), one('user.a')])],
+  [/has an ACL without entries/, (w) => w.setXattrs([one(accessAclName, Buffer.from([2, 0, 0, 0]))])],
+  [
+    /has a default ACL but is no directory/,
+    (w) => w.setXattrs([one(defaultAclName, aclValue('u::r--,g::r--,o::---'))]),
+  ],
+  [/has an access ACL that its mode says/, (w) => w.setXattrs([one(accessAclName, aclValue('u::rw-,g::r--,o::r--'))])],
+  [/has a mode that its ACL denies/, (w) => w.setXattrs([one(accessAclName, aclValue('u::r--,g::r--,m::r--,o::---'))])],
+  [/has a damaged ACL/, (w) => w.setXattrs([one(accessAclName, Buffer.from('nonsense'))])],
   [
     /has extended attributes/,
     (w) => w.values.set(keys.xattrsKey(77n), w.values.get(keys.xattrsKey(w.file)) ?? Buffer.alloc(0)),
