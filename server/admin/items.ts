@@ -11,7 +11,7 @@ export interface Item {
 }
 
 const keysAtOnce = 1000
-/** Blob numbers in one item. */
+/** Blobs in one item, at most: as many as have numbers so near each other. */
 const blobsAtOnce = 4096n
 
 /**
@@ -46,9 +46,9 @@ async function* keyItems(store: Pick<VolumeStore, 'scan'>): AsyncGenerator<Item,
 async function* blobItems(store: Pick<VolumeStore, 'scan'>): AsyncGenerator<Item, void> {
   let listed = 0n
   for await (const { blob, size } of blobs(store)) {
-    while (blob >= listed + blobsAtOnce) {
-      yield { item: { kind: 'blobRange', from: listed, to: listed + blobsAtOnce }, bytes: 0 }
-      listed += blobsAtOnce
+    if (blob >= listed + blobsAtOnce) {
+      yield { item: { kind: 'blobRange', from: listed, to: blob }, bytes: 0 } // numbers have wide gaps
+      listed = blob
     }
     for (let offset = 0; offset < size; offset += sliceBytesMax) {
       const length = Math.min(sliceBytesMax, size - offset)

@@ -13,6 +13,7 @@ import type { Commits } from './commits.ts'
 import type { Executor } from './executor.ts'
 import type { Handed, HandedAnswer } from './forwards.ts'
 import type { Locks } from './locks.ts'
+import { freshNumbers } from './numbers.ts'
 import type { Orphans } from './orphans.ts'
 import type { Attempt, Change, ReplicaPort, StatePort, WallClock } from './ports.ts'
 import type { Sessions } from './sessions.ts'
@@ -89,6 +90,8 @@ export class Leader implements Decider {
       if (proposal.outcome !== 'proposed' || !(await commits.reached(proposal.seq))) return false
       log('volume.formatted', {})
     }
+    const numbers = freshNumbers(state.pending, replica.status().epoch)
+    if (numbers.length > 0 && replica.propose(encodeBody(numbers)).outcome !== 'proposed') return false
     await sessions.begin()
     await locks.begin()
     orphans.begin(replica.status().epoch)
