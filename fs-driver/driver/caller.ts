@@ -2,7 +2,7 @@ import type { Caller } from '../../proto/generated/file-service.ts'
 import type { InHeader } from '../protocol/request.ts'
 import type { ProcessStatus } from './process-status.ts'
 
-/** A process may change its groups; what it did so long ago is seen. */
+/** A process may change its groups; what it did so long ago is seen, and at once where it was refused. */
 const keptMs = 100
 const entriesMax = 256
 
@@ -29,9 +29,21 @@ export class Callers {
     return { uid, gid, pid, groups: groups.length === 0 ? [...known] : [...new Set([...known, ...groups])] }
   }
 
+  /**
+   * For one who was refused as `before`: the same with the groups it has by now, if these are others. It had a right
+   * that was looked for in old groups; that it has lost one is the kernel's to see, which looks before it asks.
+   */
+  anew(header: InHeader, before: Caller): Caller | undefined {
+    if (header.uid === 0) return undefined
+    this.#known.delete(idOf(header))
+    const now = this.of(header, { judged: true })
+    const same = now.groups.length === before.groups.length && now.groups.every((gid) => before.groups.includes(gid))
+    return same ? undefined : now
+  }
+
   /** The number of a process may be used again, but hardly by one of the same user and group at once. */
   #groupsOf({ uid, gid, pid }: { uid: number; gid: number; pid: number }): readonly number[] {
-    const id = `${pid}:${uid}:${gid}`
+    const id = idOf({ pid, uid, gid })
     const nowMs = this.#nowMs()
     const known = this.#known.get(id)
     if (known !== undefined && nowMs < known.untilMs) return known.groups
@@ -41,3 +53,5 @@ export class Callers {
     return groups
   }
 }
+
+const idOf = ({ pid, uid, gid }: { pid: number; uid: number; gid: number }): string => `${pid}:${uid}:${gid}`

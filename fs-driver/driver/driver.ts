@@ -1,12 +1,12 @@
-import { errnos } from '../../proto/errno.ts'
+import { errnos, FsError } from '../../proto/errno.ts'
 import type { Log } from '../log.ts'
 import type { Frame } from '../protocol/frame.ts'
 import type { InitOffer, Negotiated } from '../protocol/negotiate.ts'
 import { negotiate } from '../protocol/negotiate.ts'
 import type { ReplyBody } from '../protocol/reply.ts'
-import type { Malformed, Request, RequestOf } from '../protocol/request.ts'
+import type { InHeader, Malformed, Request, RequestOf } from '../protocol/request.ts'
 import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
-import type { FileClient, InterruptSignal } from '../router/file-client.ts'
+import type { FileClient, FileResult, InterruptSignal } from '../router/file-client.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
 import { Interrupt } from './interrupt.ts'
@@ -45,6 +45,9 @@ const inFlightBytesMax = 128 << 20
 const beforeInit: Negotiated = { minor: 0, flags: 0n, maxReadahead: 0 }
 
 const EPROTO = 71
+
+/** Calls that one request may make. */
+const steps = { call: 0, fsync: 1, callAnew: 2 } as const
 
 /** Smaller contents of a WRITE are copied out of the frame; for greater ones the frame is given away. */
 const copyMaxBytes = 32 << 10
@@ -165,7 +168,7 @@ export class Driver {
    * takes over may forget one as soon as `answered` says so.
    */
   async #execute(request: Request, plan: Calling): Promise<void> {
-    const { callers, client, log, state } = this.#parts
+    const { client, log, state } = this.#parts
     const { header } = request
     const { unique } = header
     const number = unique & ~resentBit
@@ -174,9 +177,7 @@ export class Driver {
     if (opening !== undefined) state.handles.use(opening)
     let body: ReplyBody
     try {
-      const caller = callers.of(header, plan)
-      const result = await client.call(plan.call, caller, { unique: number, step: 0, signal })
-      body = plan.answer(result)
+      body = plan.answer(await this.#call(header, plan, signal))
       if (plan.durable === true) await this.#fsync(request, signal)
     } catch (error) {
       body = replyForError(error, { op: request.op, unique, log })
@@ -187,11 +188,26 @@ export class Driver {
     client.answered?.(number)
   }
 
+  /** Who is refused for the groups it had a moment ago is asked for once more. */
+  async #call(header: InHeader, plan: Calling, signal: InterruptSignal): Promise<FileResult> {
+    const { callers, client } = this.#parts
+    const unique = header.unique & ~resentBit
+    const caller = callers.of(header, plan)
+    try {
+      return await client.call(plan.call, caller, { unique, step: steps.call, signal })
+    } catch (error) {
+      const refused = plan.judged && error instanceof FsError && (error.errno === 'EACCES' || error.errno === 'EPERM')
+      const now = refused ? callers.anew(header, caller) : undefined
+      if (now === undefined) throw error
+      return await client.call(plan.call, now, { unique, step: steps.callAnew, signal })
+    }
+  }
+
   /** O_SYNC: a write that reached no disk is no write. */
   async #fsync({ header }: Request, signal: InterruptSignal): Promise<void> {
     const { callers, client } = this.#parts
     const call = { $case: 'fsync', value: { ino: header.nodeid } } as const
-    const how = { unique: header.unique & ~resentBit, step: 1, signal }
+    const how = { unique: header.unique & ~resentBit, step: steps.fsync, signal }
     await client.call(call, callers.of(header, { judged: false }), how)
   }
 

@@ -25,7 +25,7 @@ interface Asked {
 }
 
 /** A driver between a kernel and a client that are both this test. */
-function bench(t: Test, { dying = false } = {}) {
+function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
   const folder = mkdtempSync(path.join(tmpdir(), 'banyan-driver-'))
   const state = DriverState.open(path.join(folder, 'state'), { resend: false })
   t.teardown(() => {
@@ -42,7 +42,7 @@ function bench(t: Test, { dying = false } = {}) {
       new Promise((resolve, reject) => void asked.push({ call, caller, how, resolve, reject })),
     answered: (unique) => void answered.push(unique),
   }
-  const status = () => ({ groups: [100, 27], dying })
+  const status = () => ({ groups: groups(), dying })
   const driver = new Driver({
     kernel: {
       reply: (unique, body) => {
@@ -115,6 +115,34 @@ void t.test('the groups of root are nobody’s business; those that the kernel t
   const extension = wire('10000000 20000000 01000000 e9030000')
   send(kernelRequest(opcodes.MKDIR.code, wire('ff010000 12000000 6400'), { unique: 12n, extension }))
   t.strictSame(only().caller.groups, [100, 27, 1001])
+})
+
+void t.test('who was refused is asked for again if it has other groups by now, once', async (t) => {
+  let groups = [27]
+  const { send, only, asked, replies, answered, settled } = bench(t, { groups: () => groups })
+  for (const unique of [10n, 12n]) {
+    send(lookup(unique))
+    groups = unique === 10n ? [50] : [60]
+    only().reject(new FsError('EACCES', 'its permissions do not allow it'))
+    await settled()
+    const { caller, how, reject } = only()
+    t.strictSame([caller.groups, how.unique, how.step], [groups, unique, 2])
+    reject(new FsError('EACCES', 'its permissions do not allow it'))
+    await settled()
+  }
+  send(lookup(14n))
+  only().reject(new FsError('EPERM', 'the same groups, the same answer'))
+  await settled()
+  send(lookup(16n))
+  groups = [70]
+  only().reject(new FsError('ENOENT', 'no matter of rights'))
+  await settled()
+  t.same(asked, [])
+  t.strictSame(
+    replies.map(({ body }) => (body.kind === 'error' ? body.errno : body.kind)),
+    [errnos.EACCES, errnos.EACCES, errnos.EPERM, errnos.ENOENT],
+  )
+  t.strictSame(answered, [10n, 12n, 14n, 16n])
 })
 
 void t.test('what POSIX foresees is its errno; anything else is EIO and a line in the log', async (t) => {

@@ -59,6 +59,22 @@ void t.test('groups are kept for a moment, for the same process, user and group'
   t.equal(reads, 3)
 })
 
+void t.test('who was refused is looked up anew', async (t) => {
+  let groups = [27]
+  const callers = new Callers(
+    () => ({ groups, dying: false }),
+    () => 0,
+  )
+  const header = { opcode: 1, unique: 2n, nodeid: 1n, uid: 1000, gid: 100, pid: 42, groups: [] }
+  const before = callers.of(header, { judged: true })
+  t.equal(callers.anew(header, before), undefined, 'the same groups, the same answer')
+  groups = [27, 50]
+  t.strictSame(callers.of(header, { judged: true }).groups, [27], 'kept for a moment')
+  t.strictSame(callers.anew(header, before)?.groups, [27, 50])
+  t.strictSame(callers.of(header, { judged: true }).groups, [27, 50])
+  t.equal(callers.anew({ ...header, uid: 0 }, before), undefined, 'root has no need')
+})
+
 void t.test('an interrupted request is given up when its process dies, or after a long wait', async (t) => {
   let [dying, nowMs] = [false, 0]
   const interruptions = new Interruptions(
