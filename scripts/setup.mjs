@@ -16,6 +16,7 @@ const programs = {
   simulate: ['build/scripts/simulate.js'],
   soak: ['build/scripts/soak.js'],
   bench: ['build/scripts/bench.js'],
+  posix: ['build/scripts/posix.js'],
   build: undefined,
 }
 
