@@ -41,6 +41,10 @@ const routes: Readonly<Record<FileCall['$case'], Route>> = {
   releaseLocks: 'change',
   getLock: 'read',
   awaitLock: 'primary',
+  tmpfile: 'change',
+  lseek: 'read',
+  fallocate: 'change',
+  copyRange: 'change',
 }
 
 export function routeOf(call: FileCall): Route {
@@ -56,7 +60,12 @@ const growing: ReadonlySet<FileCall['$case']> = new Set([
   'create',
   'write',
   'setxattr',
+  'tmpfile',
+  'copyRange',
 ])
 
+const punchHole = 2 // FALLOC_FL_PUNCH_HOLE of Linux
+
 /** Refused while the disk is nearly full; everything else must go on, so that space can be made. */
-export const grows = (call: FileCall): boolean => growing.has(call.$case)
+export const grows = (call: FileCall): boolean =>
+  growing.has(call.$case) || (call.$case === 'fallocate' && (call.value.mode & punchHole) === 0)

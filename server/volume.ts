@@ -118,8 +118,8 @@ export class Volume {
     this.#locks = locks
     const common = { replica, state: store, commits, nowNs, log, locks }
     this.space = new VolumeSpace(replica)
-    const { hasRoom } = this.space
-    this.executor = new Executor({ ...common, hasSpace: hasRoom, room: () => this.#room() })
+    const { freeBytes } = this.space
+    this.executor = new Executor({ ...common, freeBytes, room: () => this.#room() })
     this.sessions = new Sessions({ ...common, now, timeoutMs: options.sessionTimeoutMs ?? sessionTimeoutMs })
     const { sessions } = this
     const orphans = new Orphans({ replica, state: store, sessions, log, ask: (round) => this.#askOrphans(round) })

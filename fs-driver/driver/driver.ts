@@ -175,6 +175,7 @@ export class Driver {
     const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? header.nodeid : undefined
     const signal = this.#begin(request)
     if (opening !== undefined) state.handles.use(opening)
+    const making = request.op === 'CREATE' || request.op === 'TMPFILE' ? state.handles.making() : undefined
     let body: ReplyBody
     try {
       body = plan.answer(await this.#call(header, plan, signal))
@@ -185,6 +186,7 @@ export class Driver {
     this.#end(unique)
     this.#reply(request, body)
     if (opening !== undefined) state.handles.unuse(opening)
+    if (making !== undefined) state.handles.made(making)
     client.answered?.(number)
   }
 

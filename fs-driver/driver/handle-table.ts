@@ -28,6 +28,10 @@ export class HandleTable {
   /** By inode: handles, and opens that are being asked for. invariant: never 0. */
   readonly #uses = new Map<bigint, number>()
 
+  /** For each file being made, the greatest inode number that was known when that began: its own will be greater. */
+  readonly #making: bigint[] = []
+  #greatest = 0n
+
   get size(): number {
     return this.#handles.size
   }
@@ -37,11 +41,26 @@ export class HandleTable {
   }
 
   isOpen(ino: bigint): boolean {
-    return this.#uses.has(ino)
+    return this.#uses.has(ino) || this.#making.some((known) => known < ino)
+  }
+
+  /**
+   * A file is being made and opened in one: which, only the answer says. Until `made`, any inode that it may be counts
+   * as open, so that a file without a name is not taken away before the answer is here.
+   */
+  making(): bigint {
+    this.#making.push(this.#greatest)
+    return this.#greatest
+  }
+
+  /** `known`: what `making` gave. */
+  made(known: bigint): void {
+    this.#making.splice(this.#making.indexOf(known), 1)
   }
 
   /** An open of `ino` is on its way: until `unuse` it counts as open, so that it is not taken away in between. */
   use(ino: bigint): void {
+    if (ino > this.#greatest) this.#greatest = ino
     this.#uses.set(ino, (this.#uses.get(ino) ?? 0) + 1)
   }
 

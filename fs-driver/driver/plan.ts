@@ -1,5 +1,4 @@
 import { type Errno, errnos } from '../../proto/errno.ts'
-import type { Attributes } from '../../proto/generated/file-service.ts'
 import { entriesIn, packListing } from '../protocol/directory-listing.ts'
 import type { InitOffer } from '../protocol/negotiate.ts'
 import type { Opcode } from '../protocol/opcode.ts'
@@ -8,6 +7,18 @@ import { openFlags } from '../protocol/reply.ts'
 import type { Request, RequestOf } from '../protocol/request.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
 import { handleOf, opensForWriting } from './handle-table.ts'
+import { planIoctl } from './plan-ioctl.ts'
+import { planRange } from './plan-ranges.ts'
+import {
+  answerAttributes,
+  answerData,
+  answerDone,
+  answerEntry,
+  answerSpace,
+  answerStatx,
+  entryOf,
+  expectResult,
+} from './results.ts'
 
 /** What is to be done for one request. */
 export type Plan =
@@ -39,18 +50,9 @@ const refusals = {
   SETLK: 'ENOSYS',
   SETLKW: 'ENOSYS',
   BMAP: 'ENOSYS',
-  /** Not ENOSYS: programs ask isatty() of files. */
-  IOCTL: 'ENOTTY',
   POLL: 'ENOSYS',
-  FALLOCATE: 'ENOSYS',
-  LSEEK: 'ENOSYS',
-  COPY_FILE_RANGE: 'ENOSYS',
-  COPY_FILE_RANGE_64: 'ENOSYS',
   SETUPMAPPING: 'ENOSYS',
   REMOVEMAPPING: 'ENOSYS',
-  SYNCFS: 'ENOSYS',
-  TMPFILE: 'ENOSYS',
-  STATX: 'ENOSYS',
 } as const satisfies Partial<Record<Opcode, Errno>>
 
 type Refused = Extract<Request, { op: keyof typeof refusals }>
@@ -84,7 +86,10 @@ export function planOf(request: Request): Plan {
     case 'LINK':
       return { kind: 'call', call: callForEntry(request), judged: true, answer: answerEntry }
     case 'CREATE':
+    case 'TMPFILE':
       return planCreate(request)
+    case 'STATX':
+      return asking({ $case: 'getattr', value: { ino: request.header.nodeid } }, answerStatx)
     case 'GETATTR':
       return asking({ $case: 'getattr', value: { ino: request.header.nodeid } }, answerAttributes)
     case 'SETATTR':
@@ -107,8 +112,16 @@ export function planOf(request: Request): Plan {
     case 'READDIR':
     case 'READDIRPLUS':
       return planReaddir(request)
+    case 'LSEEK':
+    case 'FALLOCATE':
+    case 'COPY_FILE_RANGE':
+    case 'COPY_FILE_RANGE_64':
+      return planRange(request)
+    case 'IOCTL':
+      return planIoctl(request)
     case 'FSYNC':
     case 'FSYNCDIR':
+    case 'SYNCFS':
       return asking({ $case: 'fsync', value: { ino: request.header.nodeid } }, answerDone)
     case 'READLINK':
       return asking({ $case: 'readlink', value: { ino: request.header.nodeid } }, answerData)
@@ -187,12 +200,17 @@ function planOpen({ op, header, args }: RequestOf<'OPEN' | 'OPENDIR'>): Plan {
   return { kind: 'call', call: { $case: 'open', value }, judged: true, answer }
 }
 
-function planCreate({ header, args }: RequestOf<'CREATE'>): Plan {
-  const { name, mode, umask, flags } = args
+function planCreate({ op, header, args }: RequestOf<'CREATE' | 'TMPFILE'>): Plan {
+  const { mode, umask, flags } = args
+  const parent = header.nodeid
   const opened = { fh: handleOf(header.unique, flags), flags: fileFlags(flags) }
+  const call: FileCall =
+    op === 'TMPFILE'
+      ? { $case: 'tmpfile', value: { parent, mode, umask, flags } }
+      : { $case: 'create', value: { parent, name: args.name, mode, umask, flags } }
   return {
     kind: 'call',
-    call: { $case: 'create', value: { parent: header.nodeid, name, mode, umask, flags } },
+    call,
     judged: true,
     answer: (result) => ({ kind: 'created', attributes: entryOf(result), ...opened }),
   }
@@ -273,29 +291,4 @@ function planXattrs({ op, header, args }: RequestOf<'GETXATTR' | 'LISTXATTR'>): 
     const { names } = expectResult(result, 'names').value
     return sized(Buffer.concat(names.flatMap((name) => [name, Buffer.from([0])])))
   })
-}
-
-type Result<Case extends FileResult['$case']> = Extract<FileResult, { $case: Case }>
-
-function expectResult<Case extends FileResult['$case']>(result: FileResult, wanted: Case): Result<Case> {
-  if (result.$case !== wanted) throw new Error(`the server answered ${result.$case} where ${wanted} was due`)
-  return result as Result<Case> // just checked
-}
-
-function entryOf(result: FileResult): Attributes {
-  const { attributes } = expectResult(result, 'entry').value
-  if (attributes === undefined) throw new Error('the server answered an entry without attributes')
-  return attributes
-}
-
-const answerEntry = (result: FileResult): ReplyBody => ({ kind: 'entry', attributes: entryOf(result) })
-const answerData = (result: FileResult): ReplyBody => ({ kind: 'data', data: expectResult(result, 'data').value })
-const answerSpace = (result: FileResult): ReplyBody => ({ kind: 'space', space: expectResult(result, 'space').value })
-const answerAttributes = (result: FileResult): ReplyBody => ({
-  kind: 'attributes',
-  attributes: expectResult(result, 'attributes').value,
-})
-const answerDone = (result: FileResult): ReplyBody => {
-  expectResult(result, 'done')
-  return done
 }

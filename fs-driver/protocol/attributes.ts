@@ -5,10 +5,10 @@ export const attributesSize = 88
 
 const nsPerSecond = 1_000_000_000n
 /** st_blksize: what stdio, cmp and the like read and write at once. Files are open for direct I/O, so each is a request. */
-const blockSize = 64 * 1024
+export const blockSize = 64 * 1024
 
 /** Writes time `ns` as seconds at `secondsAt` and the rest, never negative, at `nsAt`. */
-function putTime(view: DataView, ns: bigint, at: { seconds: number; ns: number }): void {
+export function putSeconds(view: DataView, ns: bigint, at: { seconds: number; ns: number }): void {
   let seconds = ns / nsPerSecond
   let rest = ns - seconds * nsPerSecond
   if (rest < 0n) {
@@ -24,9 +24,9 @@ export function putAttributes(view: DataView, at: number, attributes: Attributes
   view.setBigUint64(at, attributes.ino, true)
   view.setBigUint64(at + 8, attributes.size, true)
   view.setBigUint64(at + 16, attributes.blocks, true)
-  putTime(view, attributes.atimeNs, { seconds: at + 24, ns: at + 48 })
-  putTime(view, attributes.mtimeNs, { seconds: at + 32, ns: at + 52 })
-  putTime(view, attributes.ctimeNs, { seconds: at + 40, ns: at + 56 })
+  putSeconds(view, attributes.atimeNs, { seconds: at + 24, ns: at + 48 })
+  putSeconds(view, attributes.mtimeNs, { seconds: at + 32, ns: at + 52 })
+  putSeconds(view, attributes.ctimeNs, { seconds: at + 40, ns: at + 56 })
   view.setUint32(at + 60, attributes.mode, true)
   view.setUint32(at + 64, attributes.nlink, true)
   view.setUint32(at + 68, attributes.uid, true)

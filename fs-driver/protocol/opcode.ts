@@ -1,5 +1,6 @@
 import type { Body } from './body.ts'
 import { MalformedError } from './body.ts'
+import { decodeIoctl } from './ioctl.ts'
 import type { Negotiated } from './negotiate.ts'
 import { has, transferMax } from './negotiate.ts'
 import { decodeSetattr } from './setattr.ts'
@@ -23,6 +24,16 @@ const reading = (b: Body) => {
   if (args.length > transferMax) throw new MalformedError(`${args.length} bytes asked for at once`)
   b.skip(20) // read_flags, lock_owner, flags, padding
   return args
+}
+
+/** Decodes TMPFILE, and CREATE up to its name. TMPFILE's is "/", and means nothing. */
+const creating = (b: Body) => ({ flags: b.u32(), mode: b.u32(), umask: b.u32(), openFlags: b.u32() })
+
+const copying = (b: Body) => {
+  const [fh, offset, targetIno, targetFh] = [b.u64(), b.u64(), b.u64(), b.u64()]
+  const [targetOffset, length] = [b.u64(), b.u64()]
+  b.skip(8) // flags: none are defined
+  return { fh, offset, targetIno, targetFh, targetOffset, length }
 }
 
 const closing = (b: Body) => ({ fh: b.u64(), flags: b.u32(), releaseFlags: b.u32(), lockOwner: b.u64() })
@@ -117,16 +128,20 @@ export const opcodes = {
   CREATE: {
     code: 35,
     answered: true,
-    decode: (b: Body) => ({ flags: b.u32(), mode: b.u32(), umask: b.u32(), openFlags: b.u32(), name: b.name() }),
+    decode: (b: Body) => ({ ...creating(b), name: b.name() }),
   },
   INTERRUPT: { code: 36, answered: false, decode: (b: Body) => ({ target: b.u64() }) },
   BMAP: { code: 37, answered: true, decode: nothing },
   DESTROY: { code: 38, answered: true, decode: nothing },
-  IOCTL: { code: 39, answered: true, decode: nothing },
+  IOCTL: { code: 39, answered: true, decode: decodeIoctl },
   POLL: { code: 40, answered: true, decode: nothing },
   NOTIFY_REPLY: { code: 41, answered: false, decode: nothing },
   BATCH_FORGET: { code: 42, answered: false, decode: forgettingMany },
-  FALLOCATE: { code: 43, answered: true, decode: nothing },
+  FALLOCATE: {
+    code: 43,
+    answered: true,
+    decode: (b: Body) => ({ fh: b.u64(), offset: b.u64(), length: b.u64(), mode: b.u32(), padding: b.u32() }),
+  },
   READDIRPLUS: { code: 44, answered: true, decode: reading },
   RENAME2: {
     code: 45,
@@ -139,14 +154,18 @@ export const opcodes = {
       newName: b.name(),
     }),
   },
-  LSEEK: { code: 46, answered: true, decode: nothing },
-  COPY_FILE_RANGE: { code: 47, answered: true, decode: nothing },
+  LSEEK: {
+    code: 46,
+    answered: true,
+    decode: (b: Body) => ({ fh: b.u64(), offset: b.u64(), whence: b.u32(), padding: b.u32() }),
+  },
+  COPY_FILE_RANGE: { code: 47, answered: true, decode: copying },
   SETUPMAPPING: { code: 48, answered: true, decode: nothing },
   REMOVEMAPPING: { code: 49, answered: true, decode: nothing },
   SYNCFS: { code: 50, answered: true, decode: nothing },
-  TMPFILE: { code: 51, answered: true, decode: nothing },
+  TMPFILE: { code: 51, answered: true, decode: creating },
   STATX: { code: 52, answered: true, decode: nothing },
-  COPY_FILE_RANGE_64: { code: 53, answered: true, decode: nothing },
+  COPY_FILE_RANGE_64: { code: 53, answered: true, decode: copying },
 } as const satisfies Record<string, Row>
 
 export type Opcode = keyof typeof opcodes

@@ -2,6 +2,7 @@ import type { Attributes, Space } from '../../proto/generated/file-service.ts'
 import { attributesSize, entrySize, putAttributes, putEntry } from './attributes.ts'
 import type { Negotiated } from './negotiate.ts'
 import { congestionThreshold, maxBackground, pageSize, protocolMajor, protocolMinor, transferMax } from './negotiate.ts'
+import { putStatx, statxSize } from './statx.ts'
 
 /** fuse_out_header. */
 export const outHeaderSize = 16
@@ -29,6 +30,11 @@ export type ReplyBody =
   | { readonly kind: 'listing'; readonly data: Uint8Array; readonly endsAt: bigint | undefined }
   /** Length of an extended attribute, or of all their names. */
   | { readonly kind: 'length'; readonly length: number }
+  /** A place in a file, or how many bytes were copied, of 64 bits. */
+  | { readonly kind: 'place'; readonly offset: bigint }
+  | { readonly kind: 'statx'; readonly attributes: Attributes }
+  /** The ioctl was done, and says `data` to the program. */
+  | { readonly kind: 'ioctl'; readonly data: Uint8Array }
   | { readonly kind: 'space'; readonly space: Space }
   | { readonly kind: 'negotiated'; readonly negotiated: Negotiated }
   /** INIT of a greater major version: say ours, and be asked again. */
@@ -78,6 +84,28 @@ function encodeNumber(unique: bigint, value: number): Buffer {
   const { bytes, view } = message(unique, 8)
   view.setUint32(16, value, true)
   view.setUint32(20, 0, true)
+  return bytes
+}
+
+/** fuse_lseek_out and fuse_copy_file_range_out. */
+function encodePlace(unique: bigint, offset: bigint): Buffer {
+  const { bytes, view } = message(unique, 8)
+  view.setBigUint64(16, offset, true)
+  return bytes
+}
+
+function encodeStatx(unique: bigint, attributes: Attributes): Buffer {
+  const { bytes, view } = message(unique, statxSize)
+  bytes.fill(0, outHeaderSize)
+  putStatx(view, outHeaderSize, attributes)
+  return bytes
+}
+
+/** fuse_ioctl_out, 16 bytes: result 0, no flags, nothing to be fetched for another try; then the data. */
+function encodeIoctl(unique: bigint, data: Uint8Array): Buffer {
+  const { bytes } = message(unique, 16 + data.length)
+  bytes.fill(0, outHeaderSize)
+  bytes.set(data, outHeaderSize + 16)
   return bytes
 }
 
@@ -141,6 +169,12 @@ export function encodeReply(unique: bigint, body: ReplyBody): readonly Uint8Arra
       view.setUint32(0, outHeaderSize + body.data.length, true)
       return body.data.length === 0 ? [bytes] : [bytes, body.data]
     }
+    case 'place':
+      return [encodePlace(unique, body.offset)]
+    case 'statx':
+      return [encodeStatx(unique, body.attributes)]
+    case 'ioctl':
+      return [encodeIoctl(unique, body.data)]
     case 'space':
       return [encodeSpace(unique, body.space)]
     case 'negotiated':

@@ -211,13 +211,17 @@ export interface Operation {
     | { $case: "releaseLocks"; value: ReleaseLocks }
     | { $case: "getLock"; value: GetLock }
     | { $case: "awaitLock"; value: AwaitLock }
+    | { $case: "tmpfile"; value: Tmpfile }
+    | { $case: "lseek"; value: Lseek }
+    | { $case: "fallocate"; value: Fallocate }
+    | { $case: "copyRange"; value: CopyRange }
     | undefined;
 }
 
 export interface Reply {
   kind:
     | //
-    /** lookup, symlink, mknod, mkdir, link, create */
+    /** lookup, symlink, mknod, mkdir, link, create, tmpfile */
     { $case: "entry"; value: Entry }
     | //
     /** getattr, setattr, open (after the open) */
@@ -226,7 +230,7 @@ export interface Reply {
     /** read, readlink, getxattr */
     { $case: "data"; value: Buffer }
     | //
-    /** write */
+    /** write, copy_range */
     { $case: "written"; value: Written }
     | //
     /** readdir */
@@ -246,6 +250,9 @@ export interface Reply {
     | //
     /** get_lock */
     { $case: "heldLock"; value: HeldLock }
+    | //
+    /** lseek */
+    { $case: "place"; value: Place }
     | undefined;
 }
 
@@ -269,6 +276,8 @@ export interface Attributes {
   mtimeNs: bigint;
   ctimeNs: bigint;
   btimeNs: bigint;
+  /** FS_*_FL of linux/fs.h, as lsattr(1) shows them. */
+  flags?: number | undefined;
 }
 
 export interface Entry {
@@ -298,6 +307,8 @@ export interface Setattr {
   openForWriting: boolean;
   /** HANDLE_KILLPRIV_V2: clear set-uid, and set-gid where group-executable. */
   killPrivileges: boolean;
+  /** chattr(1): these FS_*_FL and no others. */
+  flags?: number | undefined;
 }
 
 /** Absent in Setattr: unchanged. `now`: the server's clock; else `ns`. */
@@ -341,7 +352,7 @@ export interface Rmdir {
   name: Buffer;
 }
 
-/** flags: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2 */
+/** flags: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2, RENAME_WHITEOUT 4 */
 export interface Rename {
   parent: bigint;
   name: Buffer;
@@ -521,6 +532,42 @@ export interface AwaitLock {
   range: LockRange | undefined;
   wait: bigint;
   leave: boolean;
+}
+
+/** A file without a name in `parent`, open for who asked; with O_EXCL (0200) in flags it never gets one. */
+export interface Tmpfile {
+  parent: bigint;
+  mode: number;
+  umask: number;
+  flags: number;
+}
+
+/** whence: SEEK_DATA 3, SEEK_HOLE 4 */
+export interface Lseek {
+  ino: bigint;
+  offset: bigint;
+  whence: number;
+}
+
+export interface Place {
+  offset: bigint;
+}
+
+/** mode: FALLOC_FL_KEEP_SIZE 1, PUNCH_HOLE 2, ZERO_RANGE 16 */
+export interface Fallocate {
+  ino: bigint;
+  offset: bigint;
+  length: bigint;
+  mode: number;
+}
+
+/** Copies what the source has in its range, as it is when asked; may be short, and is answered with how much it was. */
+export interface CopyRange {
+  source: bigint;
+  sourceOffset: bigint;
+  ino: bigint;
+  offset: bigint;
+  length: bigint;
 }
 
 function createBaseClientFrame(): ClientFrame {
@@ -1840,6 +1887,18 @@ export const Operation: MessageFns<Operation> = {
       case "awaitLock":
         AwaitLock.encode(message.kind.value, writer.uint32(306).fork()).join();
         break;
+      case "tmpfile":
+        Tmpfile.encode(message.kind.value, writer.uint32(194).fork()).join();
+        break;
+      case "lseek":
+        Lseek.encode(message.kind.value, writer.uint32(202).fork()).join();
+        break;
+      case "fallocate":
+        Fallocate.encode(message.kind.value, writer.uint32(210).fork()).join();
+        break;
+      case "copyRange":
+        CopyRange.encode(message.kind.value, writer.uint32(218).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2081,6 +2140,38 @@ export const Operation: MessageFns<Operation> = {
             message.kind = { $case: "awaitLock", value: AwaitLock.decode(reader, reader.uint32()) };
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.kind = { $case: "tmpfile", value: Tmpfile.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.kind = { $case: "lseek", value: Lseek.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.kind = { $case: "fallocate", value: Fallocate.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.kind = { $case: "copyRange", value: CopyRange.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2130,6 +2221,9 @@ export const Reply: MessageFns<Reply> = {
         break;
       case "heldLock":
         HeldLock.encode(message.kind.value, writer.uint32(122).fork()).join();
+        break;
+      case "place":
+        Place.encode(message.kind.value, writer.uint32(74).fork()).join();
         break;
     }
     return writer;
@@ -2228,6 +2322,14 @@ export const Reply: MessageFns<Reply> = {
             message.kind = { $case: "heldLock", value: HeldLock.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.kind = { $case: "place", value: Place.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2290,6 +2392,7 @@ function createBaseAttributes(): Attributes {
     mtimeNs: 0n,
     ctimeNs: 0n,
     btimeNs: 0n,
+    flags: undefined,
   };
 }
 
@@ -2354,6 +2457,9 @@ export const Attributes: MessageFns<Attributes> = {
         throw new globalThis.Error("value provided for field message.btimeNs of type int64 too large");
       }
       writer.uint32(96).int64(message.btimeNs);
+    }
+    if (message.flags !== undefined) {
+      writer.uint32(160).uint32(message.flags);
     }
     return writer;
   },
@@ -2465,6 +2571,14 @@ export const Attributes: MessageFns<Attributes> = {
             }
 
             message.btimeNs = reader.int64() as bigint;
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.flags = reader.uint32();
             continue;
           }
         }
@@ -2646,6 +2760,7 @@ function createBaseSetattr(): Setattr {
     mtime: undefined,
     openForWriting: false,
     killPrivileges: false,
+    flags: undefined,
   };
 }
 
@@ -2683,6 +2798,9 @@ export const Setattr: MessageFns<Setattr> = {
     }
     if (message.killPrivileges !== false) {
       writer.uint32(72).bool(message.killPrivileges);
+    }
+    if (message.flags !== undefined) {
+      writer.uint32(160).uint32(message.flags);
     }
     return writer;
   },
@@ -2770,6 +2888,14 @@ export const Setattr: MessageFns<Setattr> = {
             }
 
             message.killPrivileges = reader.bool();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.flags = reader.uint32();
             continue;
           }
         }
@@ -5201,6 +5327,404 @@ export const AwaitLock: MessageFns<AwaitLock> = {
             }
 
             message.leave = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTmpfile(): Tmpfile {
+  return { parent: 0n, mode: 0, umask: 0, flags: 0 };
+}
+
+export const Tmpfile: MessageFns<Tmpfile> = {
+  encode(message: Tmpfile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parent !== 0n) {
+      if (BigInt.asUintN(64, message.parent) !== message.parent) {
+        throw new globalThis.Error("value provided for field message.parent of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.parent);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).uint32(message.mode);
+    }
+    if (message.umask !== 0) {
+      writer.uint32(24).uint32(message.umask);
+    }
+    if (message.flags !== 0) {
+      writer.uint32(32).uint32(message.flags);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tmpfile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTmpfile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.parent = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.umask = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.flags = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLseek(): Lseek {
+  return { ino: 0n, offset: 0n, whence: 0 };
+}
+
+export const Lseek: MessageFns<Lseek> = {
+  encode(message: Lseek, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.offset);
+    }
+    if (message.whence !== 0) {
+      writer.uint32(24).uint32(message.whence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Lseek {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLseek();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.whence = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePlace(): Place {
+  return { offset: 0n };
+}
+
+export const Place: MessageFns<Place> = {
+  encode(message: Place, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.offset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Place {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFallocate(): Fallocate {
+  return { ino: 0n, offset: 0n, length: 0n, mode: 0 };
+}
+
+export const Fallocate: MessageFns<Fallocate> = {
+  encode(message: Fallocate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.offset);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asUintN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.length);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(32).uint32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Fallocate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFallocate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.length = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCopyRange(): CopyRange {
+  return { source: 0n, sourceOffset: 0n, ino: 0n, offset: 0n, length: 0n };
+}
+
+export const CopyRange: MessageFns<CopyRange> = {
+  encode(message: CopyRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== 0n) {
+      if (BigInt.asUintN(64, message.source) !== message.source) {
+        throw new globalThis.Error("value provided for field message.source of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.source);
+    }
+    if (message.sourceOffset !== 0n) {
+      if (BigInt.asUintN(64, message.sourceOffset) !== message.sourceOffset) {
+        throw new globalThis.Error("value provided for field message.sourceOffset of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sourceOffset);
+    }
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.ino);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.offset);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asUintN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.length);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CopyRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCopyRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.source = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sourceOffset = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.length = reader.uint64() as bigint;
             continue;
           }
         }

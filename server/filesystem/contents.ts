@@ -1,7 +1,18 @@
+import type { Run } from '../store/holes-record.ts'
 import { contentsKey } from '../store/keys.ts'
 import { contentsFrame, decodeContents, type Inode } from '../store/records.ts'
 import { bodyAt, frameBytes, seal } from '../store/seal.ts'
 import type { Draft } from './draft.ts'
+import {
+  blocksOf,
+  holeBlockBytes,
+  holesAfterResize,
+  holesAfterWrite,
+  loadHoles,
+  saveHoles,
+  without,
+  withRun,
+} from './holes.ts'
 import type { View } from './view.ts'
 
 /** Bytes of a file, at most: ext4's limit with blocks of 4 KiB. */
@@ -13,8 +24,8 @@ export const sizeBytesMax = 2 ** 44 - 4096
  */
 export const inlineBytesMax = 4096
 
-/** A file's place and length after a change. */
-type Extent = Pick<Inode, 'size' | 'blob'>
+/** A file's place, length and number of holes after a change. */
+type Extent = Pick<Inode, 'size' | 'blob' | 'holes'>
 
 /** All contents of a file without a blob. */
 export function inlineContents(view: View, ino: bigint): Uint8Array {
@@ -27,18 +38,18 @@ export function writeContents(draft: Draft, ino: bigint, inode: Inode, offset: n
   const size = Math.max(inode.size, offset + data.length)
   if (inode.blob !== 0n) {
     draft.blob({ kind: 'blob.write', blob: inode.blob, offset, data })
-    return { size, blob: inode.blob }
+    return { size, blob: inode.blob, holes: holesAfterWrite(draft, ino, inode, offset, offset + data.length) }
   }
   if (size > inlineBytesMax) {
     const overwritten = offset === 0 && data.length >= inode.size
     const blob = leaveInline(draft, ino, inode, { keep: !overwritten })
     draft.blob({ kind: 'blob.write', blob, offset, data })
-    return { size, blob }
+    return { size, blob, holes: holesAfterWrite(draft, ino, inode, offset, offset + data.length) }
   }
   const value = resized(draft, ino, size)
   value.set(data, bodyAt + offset)
   draft.put(contentsKey(ino), seal(value))
-  return { size, blob: 0n }
+  return { size, blob: 0n, holes: 0 }
 }
 
 /** Makes the file `size` bytes long, at most `sizeBytesMax`. What it grows by is zeros. */
@@ -46,17 +57,42 @@ export function truncateContents(draft: Draft, ino: bigint, inode: Inode, size: 
   if (inode.blob !== 0n) {
     if (size === 0) draft.blob({ kind: 'blob.delete', blob: inode.blob })
     else draft.blob({ kind: 'blob.truncate', blob: inode.blob, size })
-    return { size, blob: size === 0 ? 0n : inode.blob }
+    return { size, blob: size === 0 ? 0n : inode.blob, holes: holesAfterResize(draft, ino, inode, size) }
   }
   if (size > inlineBytesMax) {
     const blob = leaveInline(draft, ino, inode, { keep: true })
     draft.blob({ kind: 'blob.truncate', blob, size })
-    return { size, blob }
+    return { size, blob, holes: holesAfterResize(draft, ino, inode, size) }
   }
   if (size > 0) draft.put(contentsKey(ino), seal(resized(draft, ino, size)))
   else if (inode.size > 0) draft.delete(contentsKey(ino))
-  return { size, blob: 0n }
+  return { size, blob: 0n, holes: 0 }
 }
+
+/** [offset, end), as far as it is in the file, are zeros from now on; whole blocks of a blob are holes. */
+export function zeroContents(draft: Draft, ino: bigint, inode: Inode, offset: number, end: number): Extent {
+  const { size, blob } = inode
+  const to = Math.min(end, size)
+  if (offset >= to) return { size, blob, holes: inode.holes }
+  if (blob === 0n) {
+    const value = resized(draft, ino, size)
+    value.fill(0, bodyAt + offset, bodyAt + to)
+    draft.put(contentsKey(ino), seal(value))
+    return { size, blob, holes: 0 }
+  }
+  const holes = loadHoles(draft, ino, inode)
+  const data = without([[offset, to]], ...holes.map(inBytes))
+  if (data.length === 0) return { size, blob, holes: inode.holes }
+  if (to === size) {
+    // So every file system gives the room back.
+    draft.blob({ kind: 'blob.truncate', blob, size: offset })
+    draft.blob({ kind: 'blob.truncate', blob, size })
+  } else for (const [from, until] of data) draft.blob({ kind: 'blob.zero', blob, offset: from, length: until - from })
+  const last = to === size ? blocksOf(to) : Math.floor(to / holeBlockBytes)
+  return { size, blob, holes: saveHoles(draft, ino, inode, withRun(holes, [blocksOf(offset), last])) }
+}
+
+const inBytes = ([from, to]: Run): Run => [from * holeBlockBytes, to * holeBlockBytes]
 
 /** From now on the contents are in the inode's blob, which has its number. */
 function leaveInline(draft: Draft, ino: bigint, inode: Inode, how: { readonly keep: boolean }): bigint {

@@ -19,6 +19,8 @@ export function format(at: At): readonly Effect[] {
     btimeNs: at.nowNs,
     version: 1,
     rdev: 0,
+    flags: 0,
+    holes: 0,
     blob: 0n,
     parent: rootIno,
     entries: 0,

@@ -3,7 +3,9 @@ import type { Attributes, Reply } from '../../proto/generated/file-service.ts'
 import { inodeKey } from '../store/keys.ts'
 import { decodeInode, encodeInode, type Inode, typeDirectory, typeRegular } from '../store/records.ts'
 import type { Draft } from './draft.ts'
+import { settableFlags } from './flags.ts'
 import { typeOf } from './mode.ts'
+import type { Outcome } from './outcome.ts'
 import type { View } from './view.ts'
 
 export const rootIno = 1n
@@ -31,11 +33,12 @@ export function changeInode(draft: Draft, ino: bigint, inode: Inode, change: Par
 const directoryBytes = 4096n
 const blockBytes = 4096
 
-/** What stat(2) shows. A directory has a constant size; what a file occupies is counted from its size. */
+/** What stat(2) shows. A directory has a constant size; what a file occupies is its size without its holes. */
 export function attributes(ino: bigint, inode: Inode): Attributes {
   const type = typeOf(inode)
   const size = type === typeDirectory ? directoryBytes : BigInt(inode.size)
-  const blocks = type === typeDirectory ? 1 : type === typeRegular ? Math.ceil(inode.size / blockBytes) : 0
+  const blocks =
+    type === typeDirectory ? 1 : type === typeRegular ? Math.ceil(inode.size / blockBytes) - inode.holes : 0
   return {
     ino,
     mode: inode.mode,
@@ -49,6 +52,7 @@ export function attributes(ino: bigint, inode: Inode): Attributes {
     mtimeNs: inode.mtimeNs,
     ctimeNs: inode.ctimeNs,
     btimeNs: inode.btimeNs,
+    flags: inode.flags & settableFlags || undefined,
   }
 }
 
@@ -68,6 +72,16 @@ export const attributesReply = (ino: bigint, inode: Inode): AnyReply => ({
 export const dataReply = (bytes: Uint8Array): AnyReply => ({ $case: 'data', value: asBuffer(bytes) })
 
 export const done: AnyReply = { $case: 'done', value: {} }
+
+export function written(to: {
+  readonly length: number
+  readonly offset: bigint
+  readonly size: number
+  readonly effects: Outcome['effects']
+}): Outcome {
+  const { length, offset, size, effects } = to
+  return { reply: { $case: 'written', value: { length, offset, size: BigInt(size) } }, effects }
+}
 
 /** The same bytes, as the generated types want them. */
 export const asBuffer = (bytes: Uint8Array): Buffer =>

@@ -3,6 +3,7 @@ import type { Key } from '../../proto/ids.ts'
 import type { Inode, Xattr } from '../store/records.ts'
 import { decodeAcl, isMinimal, modeOfAcl } from './acl.ts'
 import { inlineBytesMax, sizeBytesMax } from './contents.ts'
+import { blocksOf } from './holes.ts'
 import { rootIno } from './inode.ts'
 import { isDirectory, isRegular } from './mode.ts'
 import { loadImage, type VolumeImage } from './volume-image.ts'
@@ -31,6 +32,7 @@ export function violations(
     ['contents', volume.contents.keys()],
     ['locks', volume.locks.keys()],
     ['extended attributes', volume.xattrs.keys()],
+    ['holes', volume.holes.keys()],
     ['a name', volume.parents.keys()],
     ['names in it', volume.entries.keys()],
     ['blob', ownersOf(volume, blobs)],
@@ -103,6 +105,11 @@ function checkContents(
   if (inode.blob !== 0n && blobs !== undefined && blobs.get(inode.blob) !== inode.size) {
     found.push(`is ${inode.size} bytes long but its blob ${inode.blob} is ${blobs.get(inode.blob) ?? 'not there'}`)
   }
+  if ((volume.holes.get(ino) ?? 0) !== inode.holes) {
+    found.push(`counts ${inode.holes} blocks of holes but has ${volume.holes.get(ino) ?? 0}`)
+  }
+  if (inode.holes > 0 && (inode.blob === 0n || inode.holes > blocksOf(inode.size)))
+    found.push('has holes it cannot have')
   return found
 }
 

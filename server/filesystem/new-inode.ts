@@ -1,10 +1,11 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
-import { inodeCounter, inodeKey } from '../store/keys.ts'
+import { inodeCounter, inodeKey, orphanKey } from '../store/keys.ts'
 import {
   decodeCounter,
   encodeCounter,
   encodeInode,
+  encodeOrphan,
   type Inode,
   typeDirectory,
   typeSymlink,
@@ -13,6 +14,7 @@ import {
 import { inheritedAcl, isMinimal, modeOfAcl } from './acl.ts'
 import { addName, changeDirectory, type Directory, demandAlive, findName, searchable } from './directory.ts'
 import type { Draft } from './draft.ts'
+import { inheritedFlags, inodeFlags } from './flags.ts'
 import { groupExecute, isDirectory, mayWrite, modeOf, setGid, typeOf } from './mode.ts'
 import { checkName, isDot, isDotDot } from './name.ts'
 import { demand, mayKeepSetGid } from './permission.ts'
@@ -28,6 +30,8 @@ export interface NewInode {
   readonly umask?: number
   readonly rdev?: number
   readonly target?: Uint8Array
+  /** A file without a name that may get one. */
+  readonly linkable?: boolean
 }
 
 /**
@@ -51,6 +55,11 @@ export function demandTakesNames(view: View, directory: Directory, caller: Calle
   demand(view, directory, caller, mayWrite)
 }
 
+interface Made {
+  readonly ino: bigint
+  readonly inode: Inode
+}
+
 /** Makes an inode under a name that the directory does not have. */
 export function makeInode(
   draft: Draft,
@@ -59,8 +68,28 @@ export function makeInode(
   name: Uint8Array,
   made: NewInode,
   nowNs: bigint,
-): { readonly ino: bigint; readonly inode: Inode } {
+): Made {
   const isNewDirectory = made.type === typeDirectory
+  const { ino, inode } = putInode(draft, caller, directory, made, { nowNs, nlink: isNewDirectory ? 2 : 1 })
+  addName(draft, directory.ino, name, { ino, type: typeOf(inode) })
+  changeDirectory(draft, directory.ino, { names: 1, directories: isNewDirectory ? 1 : 0, nowNs })
+  return { ino, inode }
+}
+
+/** Makes a file without a name, as it would be in the directory. */
+export function makeNameless(draft: Draft, caller: Caller, directory: Directory, made: NewInode, nowNs: bigint): Made {
+  const { ino, inode } = putInode(draft, caller, directory, made, { nowNs, nlink: 0 })
+  draft.put(orphanKey(ino), encodeOrphan(nowNs))
+  return { ino, inode }
+}
+
+function putInode(
+  draft: Draft,
+  caller: Caller,
+  directory: Directory,
+  made: NewInode,
+  { nowNs, nlink }: { readonly nowNs: bigint; readonly nlink: number },
+): Made {
   const ino = allocate(draft)
   const { bits, xattrs } = inherit(draft, directory, made)
   const { mode, uid, gid } = ownership(directory.inode, caller, made, bits)
@@ -68,7 +97,7 @@ export function makeInode(
     mode,
     uid,
     gid,
-    nlink: isNewDirectory ? 2 : 1,
+    nlink,
     size: made.target?.length ?? 0,
     atimeNs: nowNs,
     mtimeNs: nowNs,
@@ -76,15 +105,15 @@ export function makeInode(
     btimeNs: nowNs,
     version: 1,
     rdev: made.rdev ?? 0,
+    flags: (directory.inode.flags & inheritedFlags) | (made.linkable === true ? inodeFlags.linkable : 0),
+    holes: 0,
     blob: 0n,
-    parent: isNewDirectory ? directory.ino : 0n,
+    parent: made.type === typeDirectory ? directory.ino : 0n,
     entries: 0,
     target: made.target ?? nothing,
   }
   draft.put(inodeKey(ino), encodeInode(inode))
   if (xattrs.length > 0) saveXattrs(draft, ino, xattrs)
-  addName(draft, directory.ino, name, { ino, type: typeOf(inode) })
-  changeDirectory(draft, directory.ino, { names: 1, directories: isNewDirectory ? 1 : 0, nowNs })
   return { ino, inode }
 }
 

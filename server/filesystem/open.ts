@@ -3,6 +3,7 @@ import type { Caller, Open } from '../../proto/generated/file-service.ts'
 import { type Inode, typeSymlink } from '../store/records.ts'
 import { truncateContents } from './contents.ts'
 import { Draft } from './draft.ts'
+import { isAppendOnly } from './flags.ts'
 import { attributesReply, changeInode, loadInode } from './inode.ts'
 import { isDirectory, isRegular, mayExecute, mayRead, mayWrite, typeOf } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
@@ -16,13 +17,14 @@ export const openFlags = {
   execute: 0o40,
   exclusive: 0o200,
   truncate: 0o1000,
+  append: 0o2000,
   noAtime: 0o1000000,
 } as const
 
 /**
  * Checks an open of an inode that is there, and empties it with O_TRUNC. Without it, this is a read.
  *
- * @throws FsError ESTALE, ELOOP (a symlink), EISDIR (a directory, for writing), EACCES, EPERM (O_NOATIME)
+ * @throws FsError ESTALE, ELOOP (a symlink), EISDIR (a directory, for writing), EACCES, EPERM (O_NOATIME; flags)
  */
 export function open(view: View, caller: Caller, op: Open, at: At): Outcome {
   const inode = loadInode(view, op.ino)
@@ -32,6 +34,7 @@ export function open(view: View, caller: Caller, op: Open, at: At): Outcome {
     throw new FsError('EISDIR', 'a directory is not opened for writing', { ino: op.ino })
   }
   demand(view, { ino: op.ino, inode }, caller, mask)
+  if (isAppendOnly(inode)) demandAppending(op.flags, mask)
   if ((op.flags & openFlags.noAtime) !== 0) demandOwner(inode, caller)
   if (!truncates(op.flags) || !isRegular(inode)) return { reply: attributesReply(op.ino, inode), effects: [] }
 
@@ -39,6 +42,12 @@ export function open(view: View, caller: Caller, op: Open, at: At): Outcome {
   const mode = modeAfterWrite(draft, { ino: op.ino, inode }, caller, op.killPrivileges)
   const next = emptied(draft, op.ino, inode, { at, mode })
   return { reply: attributesReply(op.ino, next), effects: draft.effects() }
+}
+
+/** What is append-only is opened for reading, or with O_APPEND. Source: fs/namei.c, may_open. */
+function demandAppending(flags: number, mask: number): void {
+  const rewrites = (mask & mayWrite) !== 0 && (flags & openFlags.append) === 0
+  if (rewrites || truncates(flags)) throw new FsError('EPERM', 'it is append-only')
 }
 
 export const truncates = (flags: number): boolean => (flags & openFlags.truncate) !== 0

@@ -1,6 +1,8 @@
 import type { Caller, Operation } from '../../proto/generated/file-service.ts'
 import { access } from './access.ts'
+import { copyRange } from './copy-range.ts'
 import { create } from './create.ts'
+import { fallocate } from './fallocate.ts'
 import { fsync } from './fsync.ts'
 import { getattr } from './getattr.ts'
 import { getxattr } from './getxattr.ts'
@@ -8,6 +10,7 @@ import { link } from './link.ts'
 import { listxattr } from './listxattr.ts'
 import { awaitLock, getLock, lock, releaseLocks, unlock } from './locks.ts'
 import { lookup } from './lookup.ts'
+import { lseek } from './lseek.ts'
 import { mkdir } from './mkdir.ts'
 import { mknod } from './mknod.ts'
 import { open, truncates } from './open.ts'
@@ -22,6 +25,7 @@ import { setattr } from './setattr.ts'
 import { setxattr } from './setxattr.ts'
 import { statfs } from './statfs.ts'
 import { symlink } from './symlink.ts'
+import { tmpfile } from './tmpfile.ts'
 import { unlink } from './unlink.ts'
 import type { View } from './view.ts'
 import { write } from './write.ts'
@@ -92,6 +96,14 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
       return getLock(view, caller, op.value, at)
     case 'awaitLock':
       return awaitLock(view, caller, op.value, at)
+    case 'tmpfile':
+      return tmpfile(view, caller, op.value, at)
+    case 'lseek':
+      return lseek(view, caller, op.value)
+    case 'fallocate':
+      return fallocate(view, caller, op.value, at)
+    case 'copyRange':
+      return copyRange(view, caller, op.value, at)
   }
 }
 
@@ -124,6 +136,10 @@ const changes: Readonly<Record<AnyOperation['$case'], boolean>> = {
   releaseLocks: true,
   getLock: false,
   awaitLock: false,
+  tmpfile: true,
+  lseek: false,
+  fallocate: true,
+  copyRange: true,
 }
 
 /** May it have effects, so that it is the primary's to execute? An open is a change if it empties the file. */

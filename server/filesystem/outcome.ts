@@ -20,10 +20,14 @@ export interface Outcome {
   readonly inodes?: number
 }
 
-/** When an operation is executed: the clock's only way in. */
+/** When and upon what an operation is executed: the only way in for the clock, the disk, and the bytes of blobs. */
 export interface At {
   /** Nanoseconds since 1970. */
   readonly nowNs: bigint
   /** Whose session asks: locks are its. */
   readonly session?: bigint
+  /** What is free for files on the fullest member; undefined: more than anybody asks for. */
+  readonly freeBytes?: number | undefined
+  /** What a copy found at its source: `sourceOf` (copy-range.ts) says what is to be read. */
+  readonly source?: Buffer | undefined
 }

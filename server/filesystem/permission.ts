@@ -2,8 +2,9 @@ import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import type { Inode } from '../store/records.ts'
 import { type Acl, aclPermits } from './acl.ts'
+import { demandMutable } from './flags.ts'
 import type { Node } from './inode.ts'
-import { groupBits, groupExecute, isDirectory, mayExecute, setGid, setUid, stickyBit } from './mode.ts'
+import { groupBits, groupExecute, isDirectory, mayExecute, mayWrite, setGid, setUid, stickyBit } from './mode.ts'
 import type { View } from './view.ts'
 import { accessAclName, loadAcl } from './xattr-record.ts'
 
@@ -36,8 +37,9 @@ export function permitted(inode: Inode, caller: Caller, mask: number, acl?: Acl)
   return ((inode.mode >>> shift) & mask) === mask
 }
 
-/** @throws FsError EACCES */
+/** @throws FsError EPERM (a write to what is immutable, also by root), EACCES */
 export function demand(view: View, { ino, inode }: Node, caller: Caller, mask: number): void {
+  if ((mask & mayWrite) !== 0) demandMutable(inode)
   const acl = decidedByAcl(inode, caller) ? loadAcl(view, ino, accessAclName) : undefined
   if (!permitted(inode, caller, mask, acl)) {
     throw new FsError('EACCES', 'its permissions do not allow it', { mode: inode.mode, mask, uid: caller.uid })

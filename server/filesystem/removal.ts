@@ -4,6 +4,7 @@ import { orphanKey } from '../store/keys.ts'
 import { encodeOrphan, type Inode } from '../store/records.ts'
 import type { Directory } from './directory.ts'
 import type { Draft } from './draft.ts'
+import { demandUnguarded, isAppendOnly } from './flags.ts'
 import { changeInode } from './inode.ts'
 import { isDirectory, mayWrite } from './mode.ts'
 import { demand, demandUnsticky } from './permission.ts'
@@ -12,7 +13,7 @@ import type { View } from './view.ts'
 /**
  * May the caller take this inode's name out of the directory, which it may search? Source: fs/namei.c, may_delete.
  *
- * @throws FsError EACCES, EPERM (sticky), ENOTDIR and EISDIR (it is not what is `expected`)
+ * @throws FsError EACCES, EPERM (sticky; flags), ENOTDIR and EISDIR (it is not what is `expected`)
  */
 export function demandRemovable(
   view: View,
@@ -22,7 +23,9 @@ export function demandRemovable(
   expected: 'directory' | 'other',
 ): void {
   demand(view, directory, caller, mayWrite)
+  if (isAppendOnly(directory.inode)) throw new FsError('EPERM', 'the directory is append-only', { ino: directory.ino })
   demandUnsticky(directory.inode, inode, caller)
+  demandUnguarded(inode)
   if (expected === 'directory' && !isDirectory(inode)) throw new FsError('ENOTDIR', 'it is not a directory')
   if (expected === 'other' && isDirectory(inode)) throw new FsError('EISDIR', 'it is a directory')
 }

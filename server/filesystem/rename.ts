@@ -1,18 +1,19 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller, Rename } from '../../proto/generated/file-service.ts'
-import type { Inode } from '../store/records.ts'
+import { type Inode, typeCharacter } from '../store/records.ts'
 import * as directory from './directory.ts'
 import { Draft } from './draft.ts'
 import { changeInode, done, loadInode, rootIno } from './inode.ts'
 import { isDirectory, mayWrite, typeOf } from './mode.ts'
 import { checkName, isDot, isDotDot } from './name.ts'
+import { makeInode } from './new-inode.ts'
 import type { At, Outcome } from './outcome.ts'
 import { demand } from './permission.ts'
 import { demandEmpty, demandRemovable, dropLink } from './removal.ts'
 import type { View } from './view.ts'
 
-/** Source: include/uapi/linux/fs.h. */
-export const renameFlags = { noReplace: 1, exchange: 2 } as const
+/** Source: include/uapi/linux/fs.h. `whiteout` leaves the character device 0:0 under the old name, as overlays want. */
+export const renameFlags = { noReplace: 1, exchange: 2, whiteout: 4 } as const
 
 /** A name, with the directory it is in and the inode it leads to. */
 interface Place {
@@ -32,7 +33,9 @@ interface Named extends Place {
  */
 export function rename(view: View, caller: Caller, op: Rename, at: At): Outcome {
   const exchange = op.flags === renameFlags.exchange
-  if (op.flags !== 0 && op.flags !== renameFlags.noReplace && !exchange) {
+  const whiteout = (op.flags & renameFlags.whiteout) !== 0
+  const others = op.flags & ~renameFlags.whiteout
+  if (others !== 0 && others !== renameFlags.noReplace && !exchange) {
     throw new FsError('EINVAL', 'unknown flags, or flags that exclude each other', { flags: op.flags })
   }
   const from = { directory: directory.searchable(view, caller, op.parent), name: op.name }
@@ -46,7 +49,7 @@ export function rename(view: View, caller: Caller, op: Rename, at: At): Outcome 
   checkName(op.newName)
   directory.demandAlive(to.directory)
   const victim = named(view, to)
-  if (victim !== undefined && op.flags === renameFlags.noReplace) throw new FsError('EEXIST', 'the name is taken')
+  if (victim !== undefined && others === renameFlags.noReplace) throw new FsError('EEXIST', 'the name is taken')
   if (victim === undefined && exchange) throw new FsError('ENOENT', 'there is nothing to exchange it with')
   demandNoLoop(view, { moved, victim, from, to, exchange })
   if (victim?.ino === moved.ino) return { reply: done, effects: [] } // two names of one inode: nothing is to be done
@@ -55,6 +58,8 @@ export function rename(view: View, caller: Caller, op: Rename, at: At): Outcome 
   const draft = new Draft(view)
   if (exchange && victim !== undefined) swap(draft, moved, victim, at.nowNs)
   else move(draft, moved, { to, victim }, at.nowNs)
+  // Between the two names of a rename nobody sees the old one empty: it is one entry.
+  if (whiteout) makeInode(draft, caller, from.directory, op.name, { type: typeCharacter, bits: 0 }, at.nowNs)
   return { reply: done, effects: draft.effects() }
 }
 

@@ -4,6 +4,7 @@ import type { Inode } from '../store/records.ts'
 import { aclAfterChmod } from './acl.ts'
 import { sizeBytesMax, truncateContents } from './contents.ts'
 import { Draft } from './draft.ts'
+import { demandMutable, demandUnguarded, guardedFlags, inodeFlags, settableFlags } from './flags.ts'
 import { attributesReply, changeInode, loadInode, type Node } from './inode.ts'
 import { isDirectory, isRegular, mayWrite, modeOf, setGid, typeOf } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
@@ -13,14 +14,16 @@ import type { View } from './view.ts'
 import { accessAclName, aclXattr, loadAcl, loadXattrs, saveXattrs, withXattr } from './xattr-record.ts'
 
 /**
- * chmod(2), chown(2), truncate(2), utimensat(2), together or one of them. Rights are checked in this order: size, owner,
+ * chmod(2), chown(2), truncate(2), utimensat(2), chattr(1), together or one of them. Rights are checked in this order: size, owner,
  * group, mode, times. Source: fs/attr.c, setattr_prepare and notify_change.
  *
- * @throws FsError ESTALE, EPERM, EACCES (truncate, touch), EISDIR and EINVAL (truncate), EFBIG
+ * @throws FsError ESTALE, EPERM, EACCES (truncate, touch), EISDIR and EINVAL (truncate), EFBIG, ENOTTY and
+ *   EOPNOTSUPP (flags)
  */
 export function setattr(view: View, caller: Caller, op: Setattr, at: At): Outcome {
   const inode = loadInode(view, op.ino)
   const node = { ino: op.ino, inode }
+  checkFlags(inode, caller, op)
   if (op.size !== undefined) checkSize(view, node, caller, op, op.size)
   checkOwnership(inode, caller, op)
   if (op.mode !== undefined) demandOwner(inode, caller)
@@ -43,6 +46,7 @@ export function setattr(view: View, caller: Caller, op: Setattr, at: At): Outcom
     atimeNs: op.atime === undefined ? inode.atimeNs : op.atime.now ? at.nowNs : op.atime.ns,
     mtimeNs: op.mtime === undefined ? written : op.mtime.now ? at.nowNs : op.mtime.ns,
     ctimeNs: at.nowNs,
+    flags: op.flags === undefined ? inode.flags : op.flags | (inode.flags & inodeFlags.linkable),
   })
   return { reply: attributesReply(op.ino, next), effects: draft.effects() }
 }
@@ -53,7 +57,26 @@ const changesNothing = (op: Setattr): boolean =>
   op.gid === undefined &&
   op.size === undefined &&
   op.atime === undefined &&
-  op.mtime === undefined
+  op.mtime === undefined &&
+  op.flags === undefined
+
+/**
+ * What the inode's flags forbid, and who may change them. Source: fs/attr.c, may_setattr; fs/ext4/inode.c, ext4_setattr;
+ * fs/ioctl.c, fileattr_set_prepare.
+ */
+function checkFlags(inode: Inode, caller: Caller, op: Setattr): void {
+  const setsTime = [op.atime, op.mtime].some((time) => time !== undefined && !time.now)
+  const isKept = op.mode !== undefined || op.uid !== undefined || op.gid !== undefined || setsTime
+  if (isKept || op.size !== undefined) demandUnguarded(inode)
+  if (op.atime !== undefined || op.mtime !== undefined) demandMutable(inode)
+  if (op.flags === undefined) return
+  if (!isDirectory(inode) && !isRegular(inode)) throw new FsError('ENOTTY', 'only files and directories have flags')
+  demandOwner(inode, caller)
+  if ((op.flags & ~settableFlags) !== 0) throw new FsError('EOPNOTSUPP', 'unknown flags', { flags: op.flags })
+  if (((op.flags ^ inode.flags) & guardedFlags) !== 0 && !isRoot(caller)) {
+    throw new FsError('EPERM', 'only root makes it immutable or append-only', { uid: caller.uid })
+  }
+}
 
 function checkSize(view: View, node: Node, caller: Caller, op: Setattr, size: bigint): void {
   const { inode } = node

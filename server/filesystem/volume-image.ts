@@ -1,4 +1,5 @@
 import type { Key } from '../../proto/ids.ts'
+import { decodeHoles } from '../store/holes-record.ts'
 import { inodeCounter, nameHash, type ParsedKey, parseKey } from '../store/keys.ts'
 import { decodeLocks } from '../store/lock-records.ts'
 import * as records from '../store/records.ts'
@@ -21,6 +22,8 @@ export interface VolumeImage {
   readonly locks: Map<bigint, ReadonlySet<bigint>>
   readonly sessions: Set<bigint>
   readonly xattrs: Map<bigint, readonly records.Xattr[]>
+  /** By inode: how many blocks are holes. */
+  readonly holes: Map<bigint, number>
   counter: records.Counter | undefined
 }
 
@@ -36,6 +39,7 @@ export function loadImage(state: Iterable<readonly [Key, Uint8Array]>, found: st
     locks: new Map(),
     sessions: new Set(),
     xattrs: new Map(),
+    holes: new Map(),
     counter: undefined,
   }
   const types: { readonly ino: bigint; readonly type: number }[] = []
@@ -73,6 +77,12 @@ function loadOne(
       return
     case 'xattrs':
       volume.xattrs.set(parsed.ino, records.decodeXattrs(value))
+      return
+    case 'holes':
+      volume.holes.set(
+        parsed.ino,
+        decodeHoles(value).reduce((sum, [from, to]) => sum + to - from, 0),
+      )
       return
     case 'orphan':
       records.decodeOrphan(value)

@@ -2,7 +2,8 @@ import { FsError } from '../../proto/errno.ts'
 import type { Caller, Write } from '../../proto/generated/file-service.ts'
 import { sizeBytesMax, writeContents } from './contents.ts'
 import { Draft } from './draft.ts'
-import { changeInode, loadInode } from './inode.ts'
+import { demandMutable } from './flags.ts'
+import { changeInode, loadInode, written } from './inode.ts'
 import { isDirectory, isRegular } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
 import { modeAfterWrite } from './privileges.ts'
@@ -12,12 +13,13 @@ import type { View } from './view.ts'
  * Rights were checked when it was opened. Short where a file can't grow further. The reply says where the bytes went,
  * which with `append` is the end as it is now, and how long the file is after it. Effects share memory with `op.data`.
  *
- * @throws FsError ESTALE, EISDIR, EINVAL (not a regular file), EFBIG
+ * @throws FsError ESTALE, EISDIR, EINVAL (not a regular file), EPERM (immutable), EFBIG
  */
 export function write(view: View, caller: Caller, op: Write, at: At): Outcome {
   const inode = loadInode(view, op.ino)
   if (isDirectory(inode)) throw new FsError('EISDIR', 'a directory is not written to', { ino: op.ino })
   if (!isRegular(inode)) throw new FsError('EINVAL', 'it has no contents here', { ino: op.ino })
+  demandMutable(inode)
   const offset = op.append ? BigInt(inode.size) : op.offset
   if (op.data.length === 0) return written({ length: 0, offset, size: inode.size, effects: [] })
   if (offset >= BigInt(sizeBytesMax)) throw new FsError('EFBIG', 'a file cannot be that long', { offset })
@@ -29,14 +31,4 @@ export function write(view: View, caller: Caller, op: Write, at: At): Outcome {
   const extent = writeContents(draft, op.ino, inode, from, data)
   changeInode(draft, op.ino, inode, { ...extent, mode, mtimeNs: at.nowNs, ctimeNs: at.nowNs })
   return written({ length: data.length, offset, size: extent.size, effects: draft.effects() })
-}
-
-function written(done: {
-  readonly length: number
-  readonly offset: bigint
-  readonly size: number
-  readonly effects: Outcome['effects']
-}): Outcome {
-  const { length, offset, size, effects } = done
-  return { reply: { $case: 'written', value: { length, offset, size: BigInt(size) } }, effects }
 }

@@ -1,6 +1,7 @@
 import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import { typeSymlink } from '../store/records.ts'
+import { demandUnguarded } from './flags.ts'
 import type { Node } from './inode.ts'
 import { isDirectory, isRegular, mayRead, mayWrite, stickyBit, typeOf } from './mode.ts'
 import { demand, demandOwner, isRoot } from './permission.ts'
@@ -43,6 +44,7 @@ const namespaces = ['user.', 'trusted.', 'security.'] as const
  */
 export function demandXattr(view: View, node: Node, caller: Caller, name: Uint8Array, intent: Intent): void {
   checkXattrName(name)
+  if (intent === 'write') demandUnguarded(node.inode)
   if (aclNameOf(name) !== undefined) return demandAcl(node, caller, intent)
   const text = Buffer.from(name).toString('latin1')
   const namespace = namespaces.find((one) => text.startsWith(one))

@@ -1,7 +1,9 @@
 import { errnos, FsError } from '../../proto/errno.ts'
-import { Reply } from '../../proto/generated/file-service.ts'
+import { type Caller, type CopyRange, Reply } from '../../proto/generated/file-service.ts'
 import { grows } from '../../proto/route.ts'
 import type { Log } from '../../replication/ports.ts'
+import { sourceOf } from '../filesystem/copy-range.ts'
+import { asBuffer } from '../filesystem/inode.ts'
 import { operate } from '../filesystem/operate.ts'
 import { encodeBody } from '../store/body.ts'
 import type { Effect } from '../store/effect.ts'
@@ -26,8 +28,8 @@ export interface ExecutorPorts {
   readonly nowNs: WallClock
   readonly log: Log
   readonly locks: Locks
-  /** Has every in-sync member room for what makes the volume bigger? */
-  readonly hasSpace: () => boolean
+  /** What every in-sync member has room for, of what makes the volume bigger. */
+  readonly freeBytes: () => number
   /** Resolves when the store has caught up; undefined while it does not lag. */
   readonly room: () => Promise<void> | undefined
 }
@@ -56,6 +58,7 @@ export class Executor {
   async execute(change: Change): Promise<Attempt> {
     const { state, replica } = this.#ports
     for (let room = this.#ports.room(); room !== undefined; room = this.#ports.room()) await room
+    const source = change.operation.$case === 'copyRange' ? await this.#source(change.operation.value) : undefined
     if (!replica.mayChange()) return { kind: 'elsewhere' }
     const { session, slot, seq } = change
     if (slot >= slotsMax || seq === 0n) return this.#refusal('EINVAL')
@@ -65,7 +68,7 @@ export class Executor {
     const last = stored === undefined ? undefined : decodeReply(stored)
     if (last !== undefined && seq === last.seq) return this.#again(change, last)
     if (last !== undefined && seq < last.seq) return this.#refusal('EINVAL') // misordered: answered long ago
-    const { errno, reply, effects } = this.#decide(change)
+    const { errno, reply, effects } = this.#decide(change, source)
     const record = encodeReply({ seq, errno, reply: reply === undefined ? nothing : encodedReply(reply) })
     const proposal = replica.propose(encodeBody([...effects, { kind: 'put', key, value: record }]))
     switch (proposal.outcome) {
@@ -90,12 +93,13 @@ export class Executor {
     return { kind: 'ended' }
   }
 
-  #decide(change: Change): Decision {
-    const { state, nowNs, hasSpace, locks, log } = this.#ports
+  #decide(change: Change, source: Buffer | undefined): Decision {
+    const { state, nowNs, locks, log } = this.#ports
     const { caller, operation, session } = change
     try {
-      if (grows(operation) && !hasSpace()) throw new FsError('ENOSPC', 'a member has too little space left')
-      const at = { nowNs: nowNs(), session }
+      const freeBytes = grows(operation) ? this.#ports.freeBytes() : undefined
+      if (freeBytes !== undefined && freeBytes <= 0) throw new FsError('ENOSPC', 'a member has too little space left')
+      const at = { nowNs: nowNs(), session, freeBytes, source }
       const isLock = operation.$case === 'lock'
       const { reply, effects } = isLock
         ? locks.attempt(change, operation.value, at)
@@ -107,6 +111,24 @@ export class Executor {
       this.poisoned++
       log('request.poisoned', { operation: operation.$case, error: String(error), stack: stackOf(error) })
       return { errno: errnos.EIO, reply: undefined, effects: [] }
+    }
+  }
+
+  /**
+   * What a copy finds at its source, as it is committed now: every write that returned before it was asked for is there.
+   * Undefined: it can't be read.
+   */
+  async #source(op: CopyRange): Promise<Buffer | undefined> {
+    const { state, nowNs, log } = this.#ports
+    try {
+      const read = { $case: 'read', value: sourceOf(op) } as const
+      const { reply, blobRead } = operate(state.committed, nobody, read, { nowNs: nowNs() })
+      if (blobRead === undefined) return reply.$case === 'data' ? reply.value : undefined
+      return asBuffer(await state.readBlob(blobRead.blob, blobRead.offset, blobRead.length))
+    } catch (error) {
+      // What is wrong with the source is decided, like everything else, on the pending state.
+      if (!(error instanceof FsError)) log('copy.unreadable', { ino: op.source, error: String(error) })
+      return undefined
     }
   }
 
@@ -135,6 +157,8 @@ export class Executor {
   }
 }
 
+/** Rights were checked when the files were opened. */
+const nobody: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }
 const nothing = new Uint8Array(0)
 const encodedReply = (kind: FileResult): Uint8Array => Reply.encode({ kind }).finish()
 const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined)

@@ -44,5 +44,5 @@ export class VolumeSpace {
     return this.#space ?? { freeBytes: 0, totalBytes: 0 }
   }
 
-  readonly hasRoom = (): boolean => this.get().freeBytes > 0
+  readonly freeBytes = (): number => this.get().freeBytes
 }

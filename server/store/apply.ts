@@ -34,6 +34,7 @@ export function applyEffects(state: State, effects: readonly Effect[], how: Appl
         break
       case 'blob.write':
       case 'blob.truncate':
+      case 'blob.zero':
       case 'blob.delete':
         applyToBlob(state, effect, how.sound, inTail(effect) ? how.parts?.[tails++] : undefined)
     }
@@ -54,6 +55,9 @@ function applyToBlob(
     case 'blob.truncate':
       blobs.truncate(effect.blob, effect.size)
       return sums.truncated(effect.blob, effect.size)
+    case 'blob.zero':
+      blobs.zero(effect.blob, effect.offset, effect.length)
+      return sums.forget(effect.blob, effect.offset, effect.length)
     case 'blob.delete':
       blobs.delete(effect.blob)
       return sums.deleted(effect.blob)

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { BlobFiles, type OpenBlob } from './blob-files.ts'
 import { type BlobList, type BlobSpan, listBlobs, withSizes } from './blob-list.ts'
 import { readAll, syncDirectory, withRoom, writeAll } from './file-io.ts'
+import { punch, punchBytesMin } from './punch.ts'
 import { Rounds } from './rounds.ts'
 
 /** Told before a blob changes, while it still is what it was. */
@@ -15,6 +16,7 @@ export interface BlobWatch {
 /** A bigger file is taken away in the background: freeing its blocks takes long. */
 const slowDeleteBytes = 8 << 20
 const syncsAtOnce = 8
+const zeros = Buffer.alloc(1 << 20)
 const readTries = 3
 const datasync = promisify(fdatasync)
 const read = promisify(readCallback)
@@ -77,6 +79,18 @@ export class Blobs {
     ftruncateSync(open.fd, size)
     open.size = size
     return known
+  }
+
+  /** The size stays; beyond it nothing is done. */
+  zero(blob: bigint, offset: number, length: number): void {
+    const size = this.#files.find(blob)?.size ?? 0
+    const end = Math.min(offset + length, size)
+    if (offset >= end) return
+    const open = this.#toChange(blob)
+    if (end - offset >= punchBytesMin && punch(this.#files.pathOf(blob), offset, end - offset)) return
+    for (let at = offset; at < end; at += zeros.length) {
+      withRoom(this.#makeRoom, () => writeAll(open.fd, zeros.subarray(0, end - at), at))
+    }
   }
 
   /** @returns the size before */

@@ -15,7 +15,7 @@ const prefixBytes = 5
 /** Data of a blob write that is as long or longer goes into the tail. */
 export const tailMin = 16 * 1024
 
-const tags = { put: 1, delete: 2, inlineWrite: 3, tailWrite: 4, truncate: 5, deleteBlob: 6 } as const
+const tags = { put: 1, delete: 2, inlineWrite: 3, tailWrite: 4, truncate: 5, deleteBlob: 6, zero: 7 } as const
 
 type BlobWrite = Extract<Effect, { kind: 'blob.write' }>
 
@@ -70,6 +70,11 @@ function encodeEffect(writer: ByteWriter, effect: Effect, tail: Uint8Array[]): v
       writer.u8(tags.truncate)
       writer.u64(effect.blob)
       return writer.varint(effect.size)
+    case 'blob.zero':
+      writer.u8(tags.zero)
+      writer.u64(effect.blob)
+      writer.varint(effect.offset)
+      return writer.varint(effect.length)
     case 'blob.delete':
       writer.u8(tags.deleteBlob)
       return writer.u64(effect.blob)
@@ -122,6 +127,8 @@ function decodeEffect(reader: ByteReader): Effect | HeadEffect | undefined {
       return { kind: 'blob.write', blob: reader.u64(), offset: reader.varint(), length: reader.varint() }
     case tags.truncate:
       return { kind: 'blob.truncate', blob: reader.u64(), size: reader.varint() }
+    case tags.zero:
+      return { kind: 'blob.zero', blob: reader.u64(), offset: reader.varint(), length: reader.varint() }
     case tags.deleteBlob:
       return { kind: 'blob.delete', blob: reader.u64() }
     default:

@@ -11,6 +11,7 @@ import { type Key, key } from '../../proto/ids.ts'
  * | `x` ino | all extended attributes of the inode; absent when there are none |
  * | `l` ino | all locks on the inode; absent when there are none |
  * | `o` ino | an orphan: an inode without a name that may still be open somewhere |
+ * | `h` ino | the holes of the file's blob; absent when there are none |
  * | `d` parent, hash of the name | the names of a directory that have this hash: nearly always one |
  * | `n` name | a counter |
  * | `s` session | a session |
@@ -19,6 +20,7 @@ import { type Key, key } from '../../proto/ids.ts'
 export const prefixes = {
   contents: key('c'),
   dentries: key('d'),
+  holes: key('h'),
   inode: key('i'),
   locks: key('l'),
   counter: key('n'),
@@ -39,6 +41,7 @@ export const inodeKey = (ino: bigint): Key => numbered(0x69, ino)
 export const contentsKey = (ino: bigint): Key => numbered(0x63, ino)
 export const xattrsKey = (ino: bigint): Key => numbered(0x78, ino)
 export const locksKey = (ino: bigint): Key => numbered(0x6c, ino)
+export const holesKey = (ino: bigint): Key => numbered(0x68, ino)
 export const orphanKey = (ino: bigint): Key => numbered(0x6f, ino)
 export const sessionKey = (session: bigint): Key => numbered(0x73, session)
 
@@ -75,7 +78,7 @@ export function nameHash(name: Uint8Array): number {
 
 /** What a key is; undefined for anything that is no replicated key. */
 export type ParsedKey =
-  | { readonly kind: 'inode' | 'contents' | 'xattrs' | 'locks' | 'orphan'; readonly ino: bigint }
+  | { readonly kind: 'inode' | 'contents' | 'holes' | 'xattrs' | 'locks' | 'orphan'; readonly ino: bigint }
   | { readonly kind: 'dentries'; readonly parent: bigint; readonly hash: number }
   | { readonly kind: 'session'; readonly session: bigint }
   | { readonly kind: 'reply'; readonly session: bigint; readonly slot: number }

@@ -22,6 +22,10 @@ export interface Inode {
   readonly version: number
   /** Device: as the kernel's 32-bit encoding. */
   readonly rdev: number
+  /** Bits of `inodeFlags` (server/filesystem/flags.ts). */
+  readonly flags: number
+  /** Regular file: blocks of 4096 bytes that were never written; which, says the holes record. */
+  readonly holes: number
   /** Regular file: the blob with its contents, exactly `size` bytes long; 0: contents are inline. */
   readonly blob: bigint
   /** Directory: where `..` leads; the root's is itself. */
@@ -35,11 +39,17 @@ export interface Inode {
 const kindInode = 0x69
 const inodeVersion = 1
 const inodeBytes = 66
+/** The same and, behind the fixed part, flags and holes: written only where one of them is not 0. */
+const extendedVersion = 2
+const extensionBytes = 12
 const nothing = new Uint8Array(0)
 
 export function encodeInode(inode: Inode): Buffer {
   const type = inode.mode >>> 12
-  const value = frame(kindInode, inodeVersion, inodeBytes + variableBytes(type, inode.target.length))
+  const isExtended = inode.flags !== 0 || inode.holes !== 0
+  const fixedBytes = isExtended ? inodeBytes + extensionBytes : inodeBytes
+  const version = isExtended ? extendedVersion : inodeVersion
+  const value = frame(kindInode, version, fixedBytes + variableBytes(type, inode.target.length))
   const view = viewOf(value)
   view.setUint16(bodyAt, inode.mode, true)
   view.setUint32(bodyAt + 2, inode.uid, true)
@@ -52,7 +62,11 @@ export function encodeInode(inode: Inode): Buffer {
   view.setBigInt64(bodyAt + 46, inode.btimeNs, true)
   setSafeInteger(view, bodyAt + 54, inode.version)
   view.setUint32(bodyAt + 62, inode.rdev, true)
-  const rest = bodyAt + inodeBytes
+  if (isExtended) {
+    view.setUint32(bodyAt + inodeBytes, inode.flags, true)
+    setSafeInteger(view, bodyAt + inodeBytes + 4, inode.holes)
+  }
+  const rest = bodyAt + fixedBytes
   if (type === typeRegular) view.setBigUint64(rest, inode.blob, true)
   else if (type === typeDirectory) {
     view.setBigUint64(rest, inode.parent, true)
@@ -63,12 +77,14 @@ export function encodeInode(inode: Inode): Buffer {
 
 /** @throws DamagedRecord */
 export function decodeInode(value: Uint8Array): Inode {
-  const end = unseal(value, kindInode, inodeVersion)
-  if (end < bodyAt + inodeBytes) throw new DamagedRecord('body', 'an inode is cut short')
+  const isExtended = value[1] === extendedVersion
+  const end = unseal(value, kindInode, isExtended ? extendedVersion : inodeVersion)
+  const fixedBytes = isExtended ? inodeBytes + extensionBytes : inodeBytes
+  if (end < bodyAt + fixedBytes) throw new DamagedRecord('body', 'an inode is cut short')
   const view = viewOf(value)
   const mode = view.getUint16(bodyAt, true)
   const type = mode >>> 12
-  const rest = bodyAt + inodeBytes
+  const rest = bodyAt + fixedBytes
   if (!types.has(type)) throw new DamagedRecord('body', `an inode of unknown type ${type}`)
   if (type === typeSymlink ? end <= rest || end > rest + targetBytesMax : end !== rest + variableBytes(type, 0)) {
     throw new DamagedRecord('body', 'an inode has a length that does not fit its type')
@@ -85,6 +101,8 @@ export function decodeInode(value: Uint8Array): Inode {
     btimeNs: view.getBigInt64(bodyAt + 46, true),
     version: getSafeInteger(view, bodyAt + 54),
     rdev: view.getUint32(bodyAt + 62, true),
+    flags: isExtended ? view.getUint32(bodyAt + inodeBytes, true) : 0,
+    holes: isExtended ? getSafeInteger(view, bodyAt + inodeBytes + 4) : 0,
     blob: type === typeRegular ? view.getBigUint64(rest, true) : 0n,
     parent: type === typeDirectory ? view.getBigUint64(rest, true) : 0n,
     entries: type === typeDirectory ? view.getUint32(rest + 8, true) : 0,

@@ -93,6 +93,8 @@ export class TouchedSet {
         return
       case 'blob.write':
         return this.#addRun(effect.blob, effect.offset, effect.offset + lengthOf(effect))
+      case 'blob.zero':
+        return this.#addRun(effect.blob, effect.offset, effect.offset + effect.length)
       case 'blob.truncate':
         return this.#addRun(effect.blob, effect.size, toTheEnd)
       case 'blob.delete':

@@ -1,4 +1,5 @@
-import type { ModelFilesystem, Node } from './model-filesystem.ts'
+import type { ModelFilesystem } from './model-filesystem.ts'
+import type { Node } from './model-node.ts'
 import type { TreeOperation } from './tree-operation.ts'
 
 /**
@@ -16,6 +17,7 @@ export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): Tr
     case 'mkdir':
     case 'mknod':
     case 'symlink':
+    case 'tmpfile':
       return { ...op, value: { ...op.value, parent } } as TreeOperation
     case 'create':
       return {
@@ -37,6 +39,13 @@ export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): Tr
     }
     case 'link':
       return { $case: 'link', value: { ...op.value, parent, ino: inoOf(nodes, pick >> 3, op.value.ino, 'link') } }
+    case 'copyRange': {
+      const [source, ino] = [
+        inoOf(nodes, pick >> 3, op.value.source, 'read'),
+        inoOf(nodes, pick, op.value.ino, 'write'),
+      ]
+      return { $case: 'copyRange', value: { ...op.value, source, ino } }
+    }
     case 'statfs':
       return op
     case 'access':
@@ -52,6 +61,8 @@ export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): Tr
     case 'setattr':
     case 'setxattr':
     case 'write':
+    case 'lseek':
+    case 'fallocate':
       return { ...op, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } } as TreeOperation
   }
 }
@@ -75,7 +86,7 @@ function child(dir: Node, pick: number, otherwise: Buffer): Buffer {
 
 function inoOf(nodes: readonly Node[], pick: number, otherwise: bigint, kind: TreeOperation['$case']): bigint {
   const fitting = nodes.filter(({ type }) => {
-    if (kind === 'write' || kind === 'read') return type === 'file'
+    if (['write', 'read', 'lseek', 'fallocate'].includes(kind)) return type === 'file'
     if (kind === 'link') return type !== 'dir'
     if (kind === 'readlink') return type === 'link'
     if (kind === 'readdir') return type === 'dir'

@@ -58,7 +58,7 @@ const bigSize = fc.oneof({ weight: 20, arbitrary: size.map(BigInt) }, { weight: 
 const content = fc
   .tuple(fc.constantFrom(0, 1, 3, 10, 4000, 4096, 4097, 9000), fc.integer({ min: 1, max: 255 }))
   .map(([length, seed]) => Buffer.alloc(length, Buffer.from([seed, seed + 1, 1, 3 * seed, 255 - seed])))
-const openFlags = fc.constantFrom(0, 1, 2, 3, 0o200, 0o1000, 0o1001, 0o1002, 0o1202, 0o40, 0o1000000)
+const openFlags = fc.constantFrom(0, 1, 2, 3, 0o2001, 0o200, 0o1000, 0o1001, 0o1002, 0o1202, 0o40, 0o1000000)
 const rarely = fc.integer({ min: 0, max: 9 }).map((value) => value === 0)
 const xattrName = fc
   .oneof(
@@ -107,9 +107,11 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
       fc.record({ mode: maybe(bits), uid: maybe(id), gid: maybe(id), size: maybe(bigSize) }),
       fc.record({ atime: maybe(timeChange), mtime: maybe(timeChange) }),
       fc.record({ ino, openForWriting: rarely, killPrivileges: rarely }),
-      fc.constantFrom('chmod', 'chown', 'truncate', 'utimes', 'all'),
+      fc.constantFrom('chmod', 'chown', 'truncate', 'truncate', 'utimes', 'all', 'chattr'),
+      fc.constantFrom(0, 0, 0, 0, 0x10, 0x20, 0x80, 0x30, 0x4000),
     )
-    .map(([all, times, rest, kind]) => ({
+    .map(([all, times, rest, kind, flags]) => ({
+      flags: kind === 'chattr' ? flags : undefined,
       mode: kind === 'chmod' || kind === 'all' ? all.mode : undefined,
       uid: kind === 'chown' || kind === 'all' ? all.uid : undefined,
       gid: kind === 'chown' || kind === 'all' ? all.gid : undefined,
@@ -139,7 +141,7 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
     name,
     newParent: ino,
     newName: name,
-    flags: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 3, 4),
+    flags: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 8),
   }),
   link: fc.record({ ino, parent: ino, name }),
   open: fc.record({ ino, flags: openFlags, killPrivileges: rarely }),
@@ -168,6 +170,10 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
   ),
   listxattr: fc.record({ ino }),
   removexattr: fc.record({ ino, name: xattrName }),
+  tmpfile: fc.record({ parent: ino, mode: bits, umask, flags: fc.constantFrom(2, 0o202) }),
+  lseek: fc.record({ ino, offset: bigSize, whence: fc.constantFrom(3, 4, 3, 4, 2) }),
+  fallocate: fc.record({ ino, offset: bigSize, length: bigSize, mode: fc.constantFrom(0, 1, 3, 3, 3, 16, 16, 17, 8) }),
+  copyRange: fc.record({ source: ino, sourceOffset: bigSize, ino, offset: bigSize, length: bigSize }),
 }
 
 const weights: { [K in keyof Values]: number } = {
@@ -194,12 +200,16 @@ const weights: { [K in keyof Values]: number } = {
   readlink: 1,
   fsync: 1,
   statfs: 1,
+  tmpfile: 2,
+  lseek: 3,
+  fallocate: 6,
+  copyRange: 4,
 }
 
 const operation = fc.oneof(
   ...(Object.keys(values) as (keyof Values)[]).map(($case) => ({
     weight: weights[$case],
-    arbitrary: (values[$case] as fc.Arbitrary<never>).map((value): TreeOperation => ({ $case, value })),
+    arbitrary: (values[$case] as fc.Arbitrary<never>).map((value) => ({ $case, value }) as TreeOperation),
   })),
 )
 const who = fc.constantFrom<keyof typeof callers>('root', 'root', 'ann', 'ann', 'ann', 'bob', 'cem', 'dee')

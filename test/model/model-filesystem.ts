@@ -1,46 +1,9 @@
 import type { Caller } from '../../proto/generated/file-service.ts'
 import { aclPerm, digitOf, isPlain, type ModelAcl, readAcl, withPerm, writeAcl } from './model-acl.ts'
+import { allocate, resize, seek } from './model-contents.ts'
+import { mayFlags } from './model-flags.ts'
+import { type Node, no, type Type, typeBits } from './model-node.ts'
 import type { TreeOperation } from './tree-operation.ts'
-
-/** What the model says no with: the name of an errno. */
-export class Refusal extends Error {}
-
-const no = (errno: string): never => {
-  throw new Refusal(errno)
-}
-
-export type Type = 'file' | 'dir' | 'link' | 'fifo' | 'socket' | 'char' | 'block'
-const typeBits: Record<Type, number> = {
-  fifo: 0o010000,
-  char: 0o020000,
-  dir: 0o040000,
-  block: 0o060000,
-  file: 0o100000,
-  link: 0o120000,
-  socket: 0o140000,
-}
-
-export interface Node {
-  readonly ino: number
-  readonly type: Type
-  readonly rdev: number
-  readonly btime: bigint
-  perm: number
-  uid: number
-  gid: number
-  atime: bigint
-  mtime: bigint
-  ctime: bigint
-  bytes: Buffer
-  target: string
-  parent: Node | undefined
-  readonly children: Map<string, Node>
-  readonly xattrs: Map<string, string>
-  /** In xattrs they have their names too; `acl` only if it says more than `perm`. */
-  acl?: ModelAcl | undefined
-  defaults?: ModelAcl | undefined
-  removed: boolean
-}
 
 type Values = { [K in TreeOperation['$case']]: Extract<TreeOperation, { $case: K }>['value'] }
 
@@ -75,7 +38,7 @@ export class ModelFilesystem {
 
   stat(node: Node): unknown {
     const size = node.type === 'dir' ? 4096 : node.type === 'link' ? node.target.length : node.bytes.length
-    const blocks = node.type === 'file' ? Math.ceil(size / 4096) * 8 : node.type === 'dir' ? 8 : 0
+    const blocks = node.type === 'file' ? (Math.ceil(size / 4096) - node.holes.size) * 8 : node.type === 'dir' ? 8 : 0
     const { ino, uid, gid, rdev, atime, mtime, ctime, btime } = node
     const times = [atime, mtime, ctime, btime].map(String)
     return [ino, typeBits[node.type] + node.perm, this.#links(node), uid, gid, rdev, size, blocks, ...times].join(' ')
@@ -149,22 +112,40 @@ export class ModelFilesystem {
     write: ({ ino, offset, data, append, killPrivileges }) => {
       const node = this.#file(ino)
       const before = node.bytes.length
-      const at = append ? before : Number(offset)
-      if (data.length > 0) {
-        if (at >= 17592186040320) no('EFBIG')
-        const size = Math.max(node.bytes.length, at + data.length)
-        node.bytes = Buffer.concat([node.bytes], size)
-        data.copy(node.bytes, at)
-        this.#written(node, killPrivileges)
-        this.#touch(node, 'mtime', 'ctime')
-      }
+      this.#write(node, append ? before : Number(offset), data, killPrivileges)
       return [data.length, append ? before : offset, node.bytes.length].join(' ')
+    },
+    copyRange: ({ source, sourceOffset, ino, offset, length }) => {
+      const from = this.#file(source)
+      const to = this.#file(ino)
+      const overlaps = offset < sourceOffset + length && sourceOffset < offset + length
+      if (from === to && overlaps) no('EINVAL')
+      const start = Math.min(Number(sourceOffset), from.bytes.length)
+      const data = Buffer.from(from.bytes.subarray(start, start + Math.min(Number(length), 1 << 20)))
+      if (data.length > 0) this.#write(to, Number(offset), data, false)
+      return [data.length, offset, data.length > 0 ? to.bytes.length : 0].join(' ')
+    },
+    fallocate: (value) => {
+      const node = this.#node(value.ino)
+      allocate(node, value)
+      this.#written(node, false)
+      this.#touch(node, 'mtime', 'ctime')
+    },
+    lseek: ({ ino, offset, whence }) => String(seek(this.#node(ino), Number(offset), whence)),
+    tmpfile: ({ parent, mode, umask, flags }) => {
+      const dir = this.#dir(parent)
+      if (dir.removed) no('ENOENT')
+      this.#need(dir, 2)
+      const node = this.#make('file', mode & 0o7777, dir, { umask })
+      node.mayBeLinked = (flags & 0o200) === 0
+      return this.stat(node)
     },
     link: ({ ino, parent, name }) => {
       const node = this.#node(ino)
       const dir = this.#dirForNew(parent, name)
-      if (node.type === 'dir') no('EPERM')
-      if (this.#links(node) === 0) no('ENOENT')
+      if (node.flags & 0x30 || node.type === 'dir') no('EPERM')
+      if (this.#links(node) === 0 && !node.mayBeLinked) no('ENOENT')
+      node.mayBeLinked = false
       this.#touch(node, 'ctime')
       return this.#enter(dir, name, node)
     },
@@ -274,12 +255,32 @@ export class ModelFilesystem {
     const ino = this.#next++
     const times = { atime: this.#now, mtime: this.#now, ctime: this.#now, btime: this.#now }
     const owned = { ino, type, rdev, perm: bits, uid: this.#who.uid, gid, ...times }
-    const empty = { children: new Map<string, Node>(), xattrs: new Map<string, string>(), removed: false }
-    const node: Node = { ...owned, ...empty, bytes: Buffer.alloc(0), target, parent: type === 'dir' ? dir : undefined }
+    const empty = { children: new Map<string, Node>(), xattrs: new Map<string, string>(), holes: new Set<number>() }
+    const states = { removed: false, flags: (dir?.flags ?? 0) & 0xc0, isInline: true, mayBeLinked: false }
+    const node: Node = {
+      ...owned,
+      ...empty,
+      ...states,
+      bytes: Buffer.alloc(0),
+      target,
+      parent: type === 'dir' ? dir : undefined,
+    }
     if (acl !== undefined) this.#setAcl(node, 'access', acl)
     if (type === 'dir' && defaults !== undefined) this.#setAcl(node, 'default', defaults)
     this.nodes.set(ino, node)
     return node
+  }
+
+  #write(node: Node, at: number, data: Buffer, kill: boolean): void {
+    if (node.flags & 0x10) no('EPERM')
+    if (data.length === 0) return
+    if (at >= 17592186040320) no('EFBIG')
+    const end = at + data.length
+    resize(node, Math.max(node.bytes.length, end))
+    data.copy(node.bytes, at)
+    for (let block = Math.floor(at / 4096); block < Math.ceil(end / 4096); block++) node.holes.delete(block)
+    this.#written(node, kill)
+    this.#touch(node, 'mtime', 'ctime')
   }
 
   #enter(dir: Node, name: Buffer, node: Node): unknown {
@@ -317,11 +318,13 @@ export class ModelFilesystem {
   }
 
   #need(node: Node, what: number): void {
+    if (what & 2 && node.flags & 0x10) no('EPERM')
     if (!this.#may(node, what)) no('EACCES')
   }
 
   #mayRemove(dir: Node, node: Node): void {
     this.#need(dir, 2)
+    if (dir.flags & 0x20 || node.flags & 0x30) no('EPERM')
     if (dir.perm & 0o1000 && !this.#owns(dir) && !this.#owns(node)) no('EPERM')
   }
 
@@ -360,9 +363,10 @@ export class ModelFilesystem {
     if (node.type === 'link') no('ELOOP')
     if (node.type === 'dir' && what & 2) no('EISDIR')
     this.#need(node, what)
+    if (node.flags & 0x20 && (truncates || (what & 2 && !(flags & 0o2000)))) no('EPERM')
     if (flags & 0o1000000 && !this.#owns(node)) no('EPERM')
     if (truncates && node.type === 'file') {
-      node.bytes = Buffer.alloc(0)
+      resize(node, 0)
       this.#written(node, kill)
       this.#touch(node, 'mtime', 'ctime')
     }
@@ -375,7 +379,7 @@ export class ModelFilesystem {
   }
 
   #rename({ parent, name, newParent, newName, flags }: Values['rename']): void {
-    if (flags > 2) no('EINVAL')
+    if (![0, 1, 2, 4, 5].includes(flags)) no('EINVAL')
     const [a, b] = [this.#dir(parent), this.#dir(newParent)]
     const texts = [name, newName].map((one) => one.toString('latin1'))
     if (texts.some((one) => one === '.' || one === '..')) no('EBUSY')
@@ -384,7 +388,7 @@ export class ModelFilesystem {
     const to = legal(newName)
     const other = b.children.get(to)
     if (b.removed) no('ENOENT')
-    if (flags === 1 && other !== undefined) no('EEXIST')
+    if (flags & 1 && other !== undefined) no('EEXIST')
     if (flags === 2 && other === undefined) no('ENOENT')
     if (a !== b && this.#within(b, node)) no('EINVAL')
     if (a !== b && other !== undefined && this.#within(a, other)) no(flags === 2 ? 'EINVAL' : 'ENOTEMPTY')
@@ -412,12 +416,14 @@ export class ModelFilesystem {
     if (other !== undefined) this.#touch(other, 'ctime')
     this.#touch(node, 'ctime')
     for (const dir of [a, b]) this.#touch(dir, 'mtime', 'ctime')
+    if (flags & 4) this.#enter(a, name, this.#make('char', 0, a))
   }
 
   #setattr(op: Values['setattr']): unknown {
     const node = this.#node(op.ino)
     const root = this.#who.uid === 0
     const mine = this.#who.uid === node.uid
+    mayFlags(node, op, { owns: this.#owns(node), root })
     if (op.size !== undefined) {
       if (node.type === 'dir') no('EISDIR')
       if (node.type !== 'file') no('EINVAL')
@@ -443,11 +449,12 @@ export class ModelFilesystem {
     }
     if (op.uid !== undefined) node.uid = op.uid
     if (op.gid !== undefined) node.gid = op.gid
-    if (op.size !== undefined) node.bytes = Buffer.concat([node.bytes], Number(op.size))
+    if (op.size !== undefined) resize(node, Number(op.size))
+    if (op.flags !== undefined) node.flags = op.flags
     if (op.size !== undefined) this.#touch(node, 'mtime')
     if (op.atime !== undefined) node.atime = op.atime.now ? this.#now : op.atime.ns
     if (op.mtime !== undefined) node.mtime = op.mtime.now ? this.#now : op.mtime.ns
-    const given = [op.mode, op.uid, op.gid, op.size, op.atime, op.mtime].some((field) => field !== undefined)
+    const given = [op.flags, op.mode, op.uid, op.gid, op.size, op.atime, op.mtime].some((field) => field !== undefined)
     if (given || lost || node.perm !== before) this.#touch(node, 'ctime')
     return this.stat(node)
   }
@@ -463,6 +470,7 @@ export class ModelFilesystem {
     const text = name.toString('latin1')
     const wrong = what === 2 ? 'EPERM' : 'ENODATA'
     if (text.length < 1 || text.length > 255) no('ERANGE')
+    if (what === 2 && node.flags & 0x30) no('EPERM')
     if (aclKind(text) !== undefined) {
       if (node.type === 'link') no('EOPNOTSUPP')
       if (what === 2 && !this.#owns(node)) no('EPERM')

@@ -7,7 +7,8 @@ import type { Effect } from '../../server/store/effect.ts'
 import { type AnyReply, MemoryVolume } from '../fixtures/memory-volume.ts'
 import { aim } from './aim.ts'
 import { type Command, callers } from './commands.ts'
-import { ModelFilesystem, Refusal } from './model-filesystem.ts'
+import { ModelFilesystem } from './model-filesystem.ts'
+import { Refusal } from './model-node.ts'
 
 /**
  * Runs a history on both and compares after each step; throws at the first difference.
@@ -58,7 +59,7 @@ interface Step {
 
 /** As the shell does it, but a crash in the middle of applying comes first (S10). */
 function runOn(volume: MemoryVolume, caller: Caller, op: AnyOperation, step: Step): unknown {
-  const outcome = step.execute(volume, caller, op, { nowNs: step.now })
+  const outcome = step.execute(volume, caller, op, volume.at(op, step.now))
   step.effects.push(applyTwice(volume, outcome.effects, step.index))
   return comparable(volume.answer(op, outcome))
 }
@@ -159,6 +160,8 @@ function comparable(reply: AnyReply): unknown {
     case 'locked':
     case 'heldLock':
       throw new Error('this model knows no locks')
+    case 'place':
+      return reply.value.offset.toString()
     case 'done':
       return undefined
   }

@@ -53,6 +53,8 @@ function toPlain(effect: Effect): Plain {
       return ['write', String(effect.blob), effect.offset, untext(effect.data)]
     case 'blob.truncate':
       return ['truncate', String(effect.blob), effect.size]
+    case 'blob.zero':
+      return ['zero', String(effect.blob), effect.offset, effect.length]
     case 'blob.delete':
       return ['remove', String(effect.blob)]
   }
@@ -64,5 +66,6 @@ function fromPlain([kind, first, second, third]: Plain): Effect {
   const blob = BigInt(first as string)
   if (kind === 'write') return { kind: 'blob.write', blob, offset: second as number, data: text(third as string) }
   if (kind === 'truncate') return { kind: 'blob.truncate', blob, size: second as number }
+  if (kind === 'zero') return { kind: 'blob.zero', blob, offset: second as number, length: third as number }
   return { kind: 'blob.delete', blob }
 }

@@ -43,6 +43,13 @@ export class State {
         this.#putBlob(effect.blob, sized(this.blobs.get(effect.blob) ?? new Uint8Array(0), effect.size))
         this.#mend(effect.blob, effect.size, blobMax - effect.size)
         return
+      case 'blob.zero': {
+        const data = this.blobs.get(effect.blob)?.slice()
+        if (data === undefined) return
+        this.#putBlob(effect.blob, data.fill(0, effect.offset, effect.offset + effect.length))
+        this.#mend(effect.blob, effect.offset, effect.length)
+        return
+      }
       case 'blob.delete':
         this.blobs.delete(effect.blob)
         this.#mend(effect.blob, 0, blobMax)
@@ -101,6 +108,8 @@ export function touchOf(effect: Effect): { readonly key: Key } | { readonly rang
       return { key: effect.key }
     case 'blob.write':
       return { range: { blob: effect.blob, offset: effect.offset, length: effect.data.length } }
+    case 'blob.zero':
+      return { range: { blob: effect.blob, offset: effect.offset, length: effect.length } }
     case 'blob.truncate':
       return { range: { blob: effect.blob, offset: effect.size, length: Math.max(1, blobMax - effect.size) } }
     case 'blob.delete':

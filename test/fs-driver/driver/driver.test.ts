@@ -170,6 +170,7 @@ void t.test('malformed and unknown requests are answered, and disturb nobody', a
   send(kernelRequest(opcodes.LOOKUP.code, wire('66'), { unique: 12n }))
   send(kernelRequest(4711, wire('66'), { unique: 14n }))
   send(kernelRequest(opcodes.IOCTL.code, wire('66'), { unique: 16n }))
+  send(kernelRequest(opcodes.IOCTL.code, Buffer.alloc(32), { unique: 20n }))
   send(kernelRequest(opcodes.FORGET.code, wire('66'), { unique: 18n }))
   send(Buffer.alloc(7) as Buffer<ArrayBuffer>)
   t.equal(asked.length, 1)
@@ -180,7 +181,8 @@ void t.test('malformed and unknown requests are answered, and disturb nobody', a
     [
       [12n, errnos.EINVAL],
       [14n, errnos.ENOSYS],
-      [16n, errnos.ENOTTY],
+      [16n, errnos.EINVAL],
+      [20n, errnos.ENOTTY],
       [10n, 'entry'],
     ],
   )

@@ -13,6 +13,8 @@ export const inode: Inode = {
   btimeNs: 4n,
   version: 1,
   rdev: 0,
+  flags: 0,
+  holes: 0,
   blob: 0n,
   parent: 0n,
   entries: 0,

@@ -23,7 +23,8 @@ type Tree = ReturnType<typeof tree>
 const refusals: readonly (readonly [string, string, (w: Tree) => unknown])[] = [
   ['an absent name', 'ENOENT', ({ ann, a, b }) => ann.rename(a, 'none', b, 'n')],
   ['unknown flags', 'EINVAL', ({ ann, a, b }) => ann.rename(a, 'f', b, 'n', 8)],
-  ['a whiteout', 'EINVAL', ({ ann, a, b }) => ann.rename(a, 'f', b, 'n', 4)],
+  ['a whiteout in exchange', 'EINVAL', ({ ann, a, b }) => ann.rename(a, 'f', b, 'g', 6)],
+  ['a whiteout, NOREPLACE over a name', 'EEXIST', ({ ann, a, b }) => ann.rename(a, 'f', b, 'g', 5)],
   ['flags that exclude each other', 'EINVAL', ({ ann, a, b }) => ann.rename(a, 'f', b, 'g', 3)],
   ['"."', 'EBUSY', ({ ann, a, b }) => ann.rename(a, '.', b, 'n')],
   ['to ".."', 'EBUSY', ({ ann, a, b }) => ann.rename(a, 'f', b, '..')],
@@ -165,4 +166,13 @@ void t.test('within a directory, also onto a name of the same hash', async (t) =
   t.same(ann.names(dir), [two])
   t.same(volume.orphans(), [second])
   t.same(violations(volume.values), [])
+})
+
+void t.test('a whiteout stands under the old name', async (t) => {
+  const { ann, a, b, file, volume } = tree()
+  ann.rename(a, 'f', b, 'n', 4)
+  t.equal(ann.lookup(b, 'n').ino, file)
+  const { mode, rdev, nlink } = ann.lookup(a, 'f')
+  t.strictSame([mode, rdev, nlink], [0o020000, 0n, 1])
+  t.strictSame(violations(volume.values), [])
 })

@@ -136,7 +136,7 @@ export class MemoryVolume {
       nowNs: () => 7n,
       log: options.log ?? (() => {}),
       locks: options.locks ?? this.locks(),
-      hasSpace: options.hasSpace ?? (() => true),
+      freeBytes: () => (options.hasSpace?.() === false ? 0 : 2 ** 40),
       room: () => undefined,
     })
   }
@@ -163,6 +163,9 @@ export class MemoryVolume {
         this.#blobs.set(effect.blob, after)
         return
       }
+      case 'blob.zero':
+        this.#blobs.get(effect.blob)?.fill(0, effect.offset, effect.offset + effect.length)
+        return
       case 'blob.delete':
         this.#blobs.delete(effect.blob)
         return

@@ -17,6 +17,12 @@ export const write = (blob: bigint, offset: number, data: Uint8Array): Effect =>
   data,
 })
 export const truncate = (blob: bigint, size: number): Effect => ({ kind: 'blob.truncate', blob, size })
+export const zero = (blob: bigint, offset: number, length: number): Effect => ({
+  kind: 'blob.zero',
+  blob,
+  offset,
+  length,
+})
 export const remove = (blob: bigint): Effect => ({ kind: 'blob.delete', blob })
 
 /** The entry after `last`, as a primary makes it. */
@@ -62,6 +68,9 @@ export class Model {
         this.blobs.set(effect.blob, data)
         return
       }
+      case 'blob.zero':
+        this.blobs.get(effect.blob)?.fill(0, effect.offset, effect.offset + effect.length)
+        return
       case 'blob.delete':
         this.blobs.delete(effect.blob)
     }

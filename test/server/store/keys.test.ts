@@ -86,6 +86,8 @@ function rebuilt(parsed: keys.ParsedKey): Key {
       return keys.inodeKey(parsed.ino)
     case 'contents':
       return keys.contentsKey(parsed.ino)
+    case 'holes':
+      return keys.holesKey(parsed.ino)
     case 'xattrs':
       return keys.xattrsKey(parsed.ino)
     case 'locks':

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { decodeHoles, encodeHoles } from '../../../server/store/holes-record.ts'
 import * as locks from '../../../server/store/lock-records.ts'
 import * as records from '../../../server/store/records.ts'
 import { bodyAt, DamagedRecord, frame, intact, seal } from '../../../server/store/seal.ts'
@@ -24,6 +25,8 @@ const inode = fc
     size: safe,
     version: safe,
     rdev: u32,
+    flags: fc.oneof(fc.constant(0), u32),
+    holes: fc.oneof(fc.constant(0), safe),
     atimeNs: i64,
     mtimeNs: i64,
     ctimeNs: i64,
@@ -67,6 +70,11 @@ const lock = fc
     pid: u32,
   })
   .map(({ range: [a, b], ...rest }) => ({ ...rest, start: a < b ? a : b, end: a < b ? b : a }))
+const holes = fc
+  .uniqueArray(u32, { minLength: 2, maxLength: 40, size: 'max' })
+  .map((places) => [...places].sort((a, b) => a - b))
+  .map((places) => places.slice(0, places.length - (places.length % 2)))
+  .map((places) => Array.from({ length: places.length / 2 }, (_, at) => [places[2 * at], places[2 * at + 1]]))
 
 interface Codec {
   readonly values: fc.Arbitrary<unknown>
@@ -74,6 +82,7 @@ interface Codec {
   readonly decode: (bytes: Uint8Array) => unknown
 }
 const codecs: Readonly<Record<string, Codec>> = {
+  holes: { values: holes, encode: encodeHoles, decode: decodeHoles },
   inode: { values: inode, encode: records.encodeInode, decode: records.decodeInode },
   dentries: {
     values: dentries.map((all) => all.toSorted((a, b) => a.slot - b.slot)),
@@ -173,6 +182,8 @@ void t.test('the encoding stays the same: these bytes are on disks', async (t) =
     size: 2 ** 40 + 5,
     version: 7,
     rdev: 0,
+    flags: 0,
+    holes: 0,
     atimeNs: -1n,
     mtimeNs: 2n,
     ctimeNs: 3n,
@@ -186,6 +197,8 @@ void t.test('the encoding stays the same: these bytes are on disks', async (t) =
   const held = { session: 1n, owner: 2n, flock: true, exclusive: true, start: 4n, end: 5n, handle: 3n, pid: 258 }
   const rows = [
     ['inode', records.encodeInode(inode)],
+    ['inode with flags and holes', records.encodeInode({ ...inode, flags: 0x30, holes: 258 })],
+    ['holes', encodeHoles([[258, 259]])],
     ['dentries', records.encodeDentries([{ slot: 3, ino: 258n, type: 8, name }])],
     ['xattrs', records.encodeXattrs([{ name, value: name }])],
     ['counter', records.encodeCounter({ next: 258n, used: 2 })],
@@ -202,6 +215,10 @@ const fixtures = {
   inode:
     '6901a481e803000032000000020000000500000000010000ffffffffffffffff02000000000000000300000000000000' +
     '0400000000000000070000000000000000000000090000000000000002ab1a33',
+  'inode with flags and holes':
+    '6902a481e803000032000000020000000500000000010000ffffffffffffffff02000000000000000300000000000000' +
+    '040000000000000007000000000000000000000030000000020100000000000009000000000000006d39666c',
+  holes: '68010201000003010000a1f1e4c1',
   dentries: '64010308020100000000000002616222842852',
   xattrs: '78010202000000616261622593e4bb',
   counter: '6e010201000000000000020000000000000021272562',

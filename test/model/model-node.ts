@@ -1,0 +1,47 @@
+import type { ModelAcl } from './model-acl.ts'
+
+/** What the model says no with: the name of an errno. */
+export class Refusal extends Error {}
+
+export const no = (errno: string): never => {
+  throw new Refusal(errno)
+}
+
+export type Type = 'file' | 'dir' | 'link' | 'fifo' | 'socket' | 'char' | 'block'
+export const typeBits: Record<Type, number> = {
+  fifo: 0o010000,
+  char: 0o020000,
+  dir: 0o040000,
+  block: 0o060000,
+  file: 0o100000,
+  link: 0o120000,
+  socket: 0o140000,
+}
+
+export interface Node {
+  readonly ino: number
+  readonly type: Type
+  readonly rdev: number
+  readonly btime: bigint
+  perm: number
+  uid: number
+  gid: number
+  atime: bigint
+  mtime: bigint
+  ctime: bigint
+  bytes: Buffer
+  target: string
+  parent: Node | undefined
+  readonly children: Map<string, Node>
+  readonly xattrs: Map<string, string>
+  /** In xattrs they have their names too; `acl` only if it says more than `perm`. */
+  acl?: ModelAcl | undefined
+  defaults?: ModelAcl | undefined
+  removed: boolean
+  /** What chattr set. */
+  flags: number
+  /** Numbers of blocks that were never written; none while all bytes are inline. */
+  readonly holes: Set<number>
+  isInline: boolean
+  mayBeLinked: boolean
+}
