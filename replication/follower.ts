@@ -301,6 +301,7 @@ export class Follower {
     }
     ports.storage.beginResync(base, history, [...work, ...own])
     journal.restart(base, history)
+    ports.host.committed(base.seq)
     this.#durable = 0 as Seq
     this.#amnesia = false
     this.#everything = false

@@ -47,7 +47,10 @@ export type Log = (event: string, fields: Readonly<Record<string, unknown>>) => 
 
 /** What the file server above a replica is told. Called in the middle of a replica's step: it must not call back in. */
 export interface Host {
-  /** State up to `to` is visible here. Called after `Storage.commit`. */
+  /**
+   * State up to `to` is visible here, if anything is. Called after `Storage.commit`, and when a resync begins: then `to` is
+   * where the journal begins anew, which may be less than before, if what was committed here was lost everywhere else.
+   */
   committed(to: Seq): void
   /** Whether this member serves, and as what, has changed; or another member is primary now. */
   roleChanged(): void

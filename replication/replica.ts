@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import type { Epoch, Incarnation, NodeId, Seq } from '../proto/ids.ts'
 import { type Core, send } from './core.ts'
 import { Deaths } from './deaths.ts'
+import type { Position } from './entry.ts'
 import { Follower } from './follower.ts'
+import { epochAt, type Standing, standing } from './history.ts'
 import { Journal } from './journal.ts'
 import type { Message } from './message.ts'
 import type { Ms, Ports, Self, Timing } from './ports.ts'
@@ -119,6 +121,16 @@ export class Replica {
 
   get committed(): Seq {
     return this.#core.journal.committed
+  }
+
+  /** The whole name of an entry of this member's journal. */
+  position(at: Seq): Position {
+    return { epoch: epochAt(this.#core.journal.history, at), seq: at }
+  }
+
+  /** What a position that a client has seen is to this member. */
+  standing(seen: Position): Standing {
+    return standing(this.#core.journal.history, this.#core.journal.committed, seen)
   }
 
   /** Asks the primary how far the commit has come (CRAQ). Answer: `Host.commitAnswer`; none when a message is lost. */

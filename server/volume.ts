@@ -85,7 +85,7 @@ export class Volume {
     this.store = store
     this.behind = new Behind(store, () => this.clock.now())
     this.log = log
-    this.#commits = new Commits(store.opened.applied)
+    this.#commits = new Commits(store.opened.applied, (at) => this.replica.position(at))
     this.peers = new PeerNetwork({
       node,
       incarnation,

@@ -48,6 +48,12 @@ const slotsMax = 128
 
 export const createRouter = (options: RouterOptions): Router => new SessionRouter(options)
 
+/** How far a volume's history had come. `at` alone may go back, when all hosts lose power; the epoch never does. */
+interface Position {
+  readonly epoch: bigint
+  readonly at: bigint
+}
+
 /** A call that has not been answered. */
 interface Pending {
   readonly id: number
@@ -81,7 +87,7 @@ class SessionRouter implements Router {
   readonly #watch: { close(): void }
   #nonce = randomUUID()
   #connection: Connection | undefined
-  #seen = 0n
+  #seen: Position = { epoch: 0n, at: 0n }
   #lastId = 0
   #closed = false
 
@@ -186,7 +192,8 @@ class SessionRouter implements Router {
       id,
       slot: slot?.slot ?? 0,
       seq: slot?.seq ?? 0n,
-      seen: this.#seen,
+      seen: this.#seen.at,
+      seenEpoch: this.#seen.epoch,
       caller,
       operation: { kind: operation },
       invalidated: [],
@@ -194,14 +201,31 @@ class SessionRouter implements Router {
     connection.send({ kind: { $case: 'request', value } })
   }
 
-  #onResponse({ id, errno, position, reply }: Response): void {
+  #onResponse({ id, errno, position, positionEpoch, lost, reply }: Response): void {
     const pending = this.#pending.get(id)
     if (pending === undefined) return // it was interrupted
-    if (position > this.#seen) this.#seen = position
+    this.#sees({ epoch: positionEpoch, at: position })
+    if (lost) return this.#onLostHistory(pending)
     if (errno !== 0) return this.#fail(pending, fsError(errno))
     if (reply?.kind === undefined) return this.#fail(pending, new FsError('EIO', 'a reply without contents'))
     this.#forget(pending)
     pending.resolve(reply.kind)
+  }
+
+  /** An answer may be overtaken by a later one. Of two epochs the later is greater. */
+  #sees({ epoch, at }: Position): void {
+    const seen = this.#seen
+    if (epoch > seen.epoch || (epoch === seen.epoch && at > seen.at)) this.#seen = { epoch, at }
+  }
+
+  /**
+   * All hosts lost power, and what this mount has seen went with it. A change fails once, so that a program that writes
+   * hears that what it wrote before may be gone; a read is asked again, of what there is now.
+   */
+  #onLostHistory(pending: Pending): void {
+    this.#options.log?.('history.lost', { operation: pending.operation.$case })
+    if (pending.change) return this.#fail(pending, new FsError('EIO', 'what was not flushed was lost with all hosts'))
+    this.#proceed(pending)
   }
 
   #fail(pending: Pending, error: FsError): void {

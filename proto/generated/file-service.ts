@@ -153,12 +153,14 @@ export interface Request {
   /** For changes: what makes it exactly once (R29). seq 0: a read, which has no slot. */
   slot: number;
   seq: bigint;
-  /** The greatest position this session has seen: no older state may answer (R20). */
+  /** The greatest position this session has seen: no older state may answer (R20). Of two epochs the later is greater. */
   seen: bigint;
   caller: Caller | undefined;
   operation:
     | Operation
     | undefined;
+  /** Under which `seen` was written: the response that brought it said so. */
+  seenEpoch: bigint;
   /**
    * Of a change, by a driver with leases: inodes about which driver and kernel have forgotten, before sending this, all that
    * this operation can change (of a directory: the names in the operation, its attributes and listing; of a file: what the
@@ -174,9 +176,13 @@ export interface Response {
   errno: number;
   /** Position of the state that answered. */
   position: bigint;
-  reply:
-    | Reply
-    | undefined;
+  reply: Reply | undefined;
+  positionEpoch: bigint;
+  /**
+   * With EIO: what the session has `seen` is no more, as all hosts lost power. Acknowledged changes that were not flushed may
+   * be gone. Nothing was done; `position` is of the state that there is now.
+   */
+  lost: boolean;
   /** Inodes on which the session has a lease as of this reply: all that this reply says of them may be kept. Others: nothing. */
   leased: bigint[];
 }
@@ -1552,7 +1558,7 @@ export const Caller: MessageFns<Caller> = {
 };
 
 function createBaseRequest(): Request {
-  return { id: 0, slot: 0, seq: 0n, seen: 0n, caller: undefined, operation: undefined, invalidated: [] };
+  return { id: 0, slot: 0, seq: 0n, seen: 0n, caller: undefined, operation: undefined, seenEpoch: 0n, invalidated: [] };
 }
 
 export const Request: MessageFns<Request> = {
@@ -1580,6 +1586,12 @@ export const Request: MessageFns<Request> = {
     }
     if (message.operation !== undefined) {
       Operation.encode(message.operation, writer.uint32(50).fork()).join();
+    }
+    if (message.seenEpoch !== 0n) {
+      if (BigInt.asUintN(64, message.seenEpoch) !== message.seenEpoch) {
+        throw new globalThis.Error("value provided for field message.seenEpoch of type uint64 too large");
+      }
+      writer.uint32(480).uint64(message.seenEpoch);
     }
     if (message.invalidated.length !== 0) {
       writer.uint32(402).fork();
@@ -1655,6 +1667,14 @@ export const Request: MessageFns<Request> = {
             message.operation = Operation.decode(reader, reader.uint32());
             continue;
           }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.seenEpoch = reader.uint64() as bigint;
+            continue;
+          }
           case 50: {
             if (tag === 400) {
               message.invalidated.push(reader.uint64() as bigint);
@@ -1687,7 +1707,7 @@ export const Request: MessageFns<Request> = {
 };
 
 function createBaseResponse(): Response {
-  return { id: 0, errno: 0, position: 0n, reply: undefined, leased: [] };
+  return { id: 0, errno: 0, position: 0n, reply: undefined, positionEpoch: 0n, lost: false, leased: [] };
 }
 
 export const Response: MessageFns<Response> = {
@@ -1706,6 +1726,15 @@ export const Response: MessageFns<Response> = {
     }
     if (message.reply !== undefined) {
       Reply.encode(message.reply, writer.uint32(34).fork()).join();
+    }
+    if (message.positionEpoch !== 0n) {
+      if (BigInt.asUintN(64, message.positionEpoch) !== message.positionEpoch) {
+        throw new globalThis.Error("value provided for field message.positionEpoch of type uint64 too large");
+      }
+      writer.uint32(480).uint64(message.positionEpoch);
+    }
+    if (message.lost !== false) {
+      writer.uint32(488).bool(message.lost);
     }
     if (message.leased.length !== 0) {
       writer.uint32(402).fork();
@@ -1763,6 +1792,22 @@ export const Response: MessageFns<Response> = {
             }
 
             message.reply = Reply.decode(reader, reader.uint32());
+            continue;
+          }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.positionEpoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 61: {
+            if (tag !== 488) {
+              break;
+            }
+
+            message.lost = reader.bool();
             continue;
           }
           case 50: {

@@ -80,6 +80,9 @@ export interface Forward {
     | undefined;
   /** The data of the write is the next of the frame's bodies. */
   dataOutside: boolean;
+  /** As in the client's request. */
+  seen: bigint;
+  seenEpoch: bigint;
 }
 
 export interface ForwardAnswer {
@@ -642,7 +645,17 @@ export const PeerMessage: MessageFns<PeerMessage> = {
 };
 
 function createBaseForward(): Forward {
-  return { ticket: 0n, session: 0n, slot: 0, seq: 0n, caller: undefined, kind: undefined, dataOutside: false };
+  return {
+    ticket: 0n,
+    session: 0n,
+    slot: 0,
+    seq: 0n,
+    caller: undefined,
+    kind: undefined,
+    dataOutside: false,
+    seen: 0n,
+    seenEpoch: 0n,
+  };
 }
 
 export const Forward: MessageFns<Forward> = {
@@ -684,6 +697,18 @@ export const Forward: MessageFns<Forward> = {
     }
     if (message.dataOutside !== false) {
       writer.uint32(64).bool(message.dataOutside);
+    }
+    if (message.seen !== 0n) {
+      if (BigInt.asUintN(64, message.seen) !== message.seen) {
+        throw new globalThis.Error("value provided for field message.seen of type uint64 too large");
+      }
+      writer.uint32(480).uint64(message.seen);
+    }
+    if (message.seenEpoch !== 0n) {
+      if (BigInt.asUintN(64, message.seenEpoch) !== message.seenEpoch) {
+        throw new globalThis.Error("value provided for field message.seenEpoch of type uint64 too large");
+      }
+      writer.uint32(488).uint64(message.seenEpoch);
     }
     return writer;
   },
@@ -771,6 +796,22 @@ export const Forward: MessageFns<Forward> = {
             }
 
             message.dataOutside = reader.bool();
+            continue;
+          }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.seen = reader.uint64() as bigint;
+            continue;
+          }
+          case 61: {
+            if (tag !== 488) {
+              break;
+            }
+
+            message.seenEpoch = reader.uint64() as bigint;
             continue;
           }
         }

@@ -1,13 +1,15 @@
 import { errnos } from '../../proto/errno.ts'
 import type { ClientFrame, Heartbeat, Hello, Request, ServerFrame } from '../../proto/generated/file-service.ts'
 import type { SessionAlive } from '../../proto/generated/peer-service.ts'
-import { type NodeId, seq } from '../../proto/ids.ts'
+import type { NodeId } from '../../proto/ids.ts'
 import { routeOf } from '../../proto/route.ts'
+import { origin } from '../../replication/entry.ts'
 import { sessionCounter, sessionKey } from '../store/keys.ts'
 import { decodeCounter } from '../store/records.ts'
 import type { Attachments } from './attachments.ts'
 import type { Changes } from './changes.ts'
 import { type Answer, type FileCall, type ReplicaPort, type StatePort, slotsMax, type Wanted } from './ports.ts'
+import { responseOf, seenOf } from './positions.ts'
 import type { Reads } from './reads.ts'
 
 /** The way back to one client. */
@@ -159,18 +161,18 @@ export class Attachment {
     this.#underWay.delete(id)
     if (answer === undefined || wanted.closed) return
     if (answer.kind === 'ended') return this.close('the session has ended', true)
-    const { errno, reply, position } = answer
-    const response = { id, errno, position: BigInt(position), reply: reply && { kind: reply }, leased: [] }
-    this.#stream.send({ kind: { $case: 'response', value: response } })
+    this.#stream.send({ kind: { $case: 'response', value: responseOf(id, answer) } })
   }
 
   async #execute(asked: Asked, wanted: Wanted): Promise<Answer | undefined> {
     const { changes, reads } = this.#ports
-    const { session, slot, caller, call, seen } = asked
+    const { session, slot, caller, call } = asked
+    if (asked.seen > maxPosition || asked.seenEpoch > maxPosition) return failure('EINVAL')
+    const seen = seenOf(asked)
     const route = routeOf(call)
     if (route === 'read') return this.#checked(call, await reads.answer(caller, call, { seen, session, wanted }))
     if (route === 'change' && asked.seq === 0n) return failure('EINVAL')
-    const answer = await changes.submit({ session, slot, seq: asked.seq, caller, operation: call }, wanted)
+    const answer = await changes.submit({ session, slot, seq: asked.seq, caller, operation: call }, { seen, wanted })
     return answer === 'untouched' ? failure('EINTR') : answer
   }
 
@@ -203,9 +205,11 @@ interface Asked extends Request {
   readonly call: FileCall
 }
 
+const maxPosition = BigInt(Number.MAX_SAFE_INTEGER)
+
 const failure = (errno: 'EINVAL' | 'EINTR' | 'ESTALE'): Answer => ({
   kind: 'done',
   errno: errnos[errno],
   reply: undefined,
-  position: seq(0),
+  position: origin,
 })

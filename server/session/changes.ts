@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Hello } from '../../proto/generated/file-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
+import type { Position } from '../../replication/entry.ts'
 import type { Forwards, Handed, HandedAnswer } from './forwards.ts'
 import type { Answer, Change, ReplicaPort, Wanted } from './ports.ts'
 
@@ -26,8 +27,11 @@ export class Changes {
   }
 
   /** `untouched`: cancelled, and certainly not made. undefined: nobody waits for it any more; it may have been made. */
-  async submit(change: Change, wanted: Wanted): Promise<Answer | 'untouched' | undefined> {
-    const answer = await this.#hand({ kind: 'operation', change }, wanted)
+  async submit(
+    change: Change,
+    how: { readonly seen: Position; readonly wanted: Wanted },
+  ): Promise<Answer | 'untouched' | undefined> {
+    const answer = await this.#hand({ kind: 'operation', change, seen: how.seen }, how.wanted)
     if (answer === 'untouched' || answer === undefined) return answer
     assert(answer.kind !== 'opened', 'a change was answered as if it opened a session')
     return answer

@@ -1,22 +1,31 @@
 import type { Seq } from '../../proto/ids.ts'
+import type { Position } from '../../replication/entry.ts'
 
 /** How far this member has committed, and who waits for it to come further. */
 export class Commits {
   #committed: Seq
+  readonly position: (at: Seq) => Position
   /** invariant: ascending by `at`, from #first on; all of them > #committed */
   #waiting: { readonly at: Seq; readonly resolve: (reached: boolean) => void }[] = []
   #first = 0
 
-  constructor(committed: Seq) {
+  /** `position` knows under which epoch an entry was written. */
+  constructor(committed: Seq, position: (at: Seq) => Position) {
     this.#committed = committed
+    this.position = position
   }
 
   get committed(): Seq {
     return this.#committed
   }
 
+  /** The state that is visible here. */
+  get here(): Position {
+    return this.position(this.#committed)
+  }
+
+  /** Less than before: this member's history was lost everywhere else, and it begins anew with another. */
   onCommitted(to: Seq): void {
-    if (to <= this.#committed) return
     this.#committed = to
     for (;;) {
       const next = this.#waiting[this.#first]

@@ -78,8 +78,11 @@ export class Executor {
         return this.#full()
       case 'proposed': {
         this.#ports.locks.proposed(change)
-        const committed = await this.#ports.commits.reached(proposal.seq)
-        return committed ? { kind: 'done', errno, reply, position: proposal.seq } : { kind: 'elsewhere' }
+        const { commits } = this.#ports
+        const committed = await commits.reached(proposal.seq)
+        return committed
+          ? { kind: 'done', errno, reply, position: commits.position(proposal.seq) }
+          : { kind: 'elsewhere' }
       }
     }
   }
@@ -138,7 +141,7 @@ export class Executor {
     const dirty = state.dirty(replyKey(session, slot))
     if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
     const reply = last.errno === 0 ? Reply.decode(last.reply).kind : undefined
-    return { kind: 'done', errno: last.errno, reply, position: commits.committed }
+    return { kind: 'done', errno: last.errno, reply, position: commits.here }
   }
 
   /** The journal takes no more here: another member may go on; alone, the client must know. */
@@ -153,7 +156,7 @@ export class Executor {
   }
 
   #refusal(errno: 'EINVAL' | 'ENOSPC'): Attempt {
-    return { kind: 'done', errno: errnos[errno], reply: undefined, position: this.#ports.commits.committed }
+    return { kind: 'done', errno: errnos[errno], reply: undefined, position: this.#ports.commits.here }
   }
 }
 

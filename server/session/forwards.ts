@@ -1,12 +1,15 @@
 import type { Hello } from '../../proto/generated/file-service.ts'
 import type { Forward, ForwardAnswer } from '../../proto/generated/peer-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
-import { present, seqFrom } from '../rpc/wire.ts'
+import type { Position } from '../../replication/entry.ts'
+import { present } from '../rpc/wire.ts'
 import type { Attempt, Change } from './ports.ts'
+import { doneOf, responseOf, seenOf } from './positions.ts'
 
 /** What a provider hands on to the primary. */
 export type Handed =
-  | { readonly kind: 'operation'; readonly change: Change }
+  /** `seen`: the greatest position that the session has seen (R20). */
+  | { readonly kind: 'operation'; readonly change: Change; readonly seen: Position }
   | { readonly kind: 'open'; readonly hello: Hello }
   | { readonly kind: 'end'; readonly session: bigint }
 
@@ -63,39 +66,39 @@ export class Forwards {
   }
 }
 
+const unseen = { seen: 0n, seenEpoch: 0n }
+
 function forwardOf(ticket: bigint, handed: Handed): Forward {
   if (handed.kind === 'open') {
     const kind = { $case: 'open', value: handed.hello } as const
-    return { ticket, session: 0n, slot: 0, seq: 0n, caller: undefined, kind, dataOutside: false }
+    return { ticket, session: 0n, slot: 0, seq: 0n, caller: undefined, kind, ...unseen, dataOutside: false }
   }
   if (handed.kind === 'end') {
     const kind = { $case: 'end', value: {} } as const
-    return { ticket, session: handed.session, slot: 0, seq: 0n, caller: undefined, kind, dataOutside: false }
+    return { ticket, session: handed.session, slot: 0, seq: 0n, caller: undefined, kind, ...unseen, dataOutside: false }
   }
-  const { session, slot, seq, caller, operation } = handed.change
+  const { change, seen } = handed
+  const { session, slot, seq, caller, operation } = change
   const kind = { $case: 'operation', value: { kind: operation } } as const
-  return { ticket, session, slot, seq, caller, kind, dataOutside: false }
+  const place = { seen: BigInt(seen.seq), seenEpoch: BigInt(seen.epoch) }
+  return { ticket, session, slot, seq, caller, kind, ...place, dataOutside: false }
 }
 
 /** How the primary reads what was handed to it. @throws BadFrame */
-export function handedFrom({ kind, session, slot, seq, caller }: Forward): Handed {
+export function handedFrom(forward: Forward): Handed {
+  const { kind, session, slot, seq } = forward
   if (kind?.$case === 'open') return { kind: 'open', hello: kind.value }
   if (kind?.$case === 'end') return { kind: 'end', session }
   const operation = present(kind?.value.kind, 'the operation of a forward')
-  return {
-    kind: 'operation',
-    change: { session, slot, seq, caller: present(caller, 'the caller of a forward'), operation },
-  }
+  const caller = present(forward.caller, 'the caller of a forward')
+  return { kind: 'operation', change: { session, slot, seq, caller, operation }, seen: seenOf(forward) }
 }
 
 /** How the primary writes its answer. */
 export function answerTo(ticket: bigint, answer: HandedAnswer): ForwardAnswer {
   switch (answer.kind) {
-    case 'done': {
-      const { errno, reply, position } = answer
-      const response = { id: 0, errno, position: BigInt(position), reply: reply && { kind: reply }, leased: [] }
-      return { ticket, kind: { $case: 'response', value: response } }
-    }
+    case 'done':
+      return { ticket, kind: { $case: 'response', value: responseOf(0, answer) } }
     case 'opened':
       return { ticket, kind: { $case: 'opened', value: answer.session } }
     case 'ended':
@@ -107,10 +110,8 @@ export function answerTo(ticket: bigint, answer: HandedAnswer): ForwardAnswer {
 
 function answerFrom({ kind }: ForwardAnswer): HandedAnswer {
   switch (kind?.$case) {
-    case 'response': {
-      const { errno, reply, position } = kind.value
-      return { kind: 'done', errno, reply: reply?.kind, position: seqFrom(position) }
-    }
+    case 'response':
+      return doneOf(kind.value)
     case 'opened':
       return { kind: 'opened', session: kind.value }
     case 'ended':

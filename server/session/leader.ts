@@ -16,6 +16,7 @@ import type { Locks } from './locks.ts'
 import { freshNumbers } from './numbers.ts'
 import type { Orphans } from './orphans.ts'
 import type { Attempt, Change, ReplicaPort, StatePort, WallClock } from './ports.ts'
+import { lostSince } from './positions.ts'
 import type { Sessions } from './sessions.ts'
 import type { Tickets } from './tickets.ts'
 
@@ -77,6 +78,9 @@ export class Leader implements Decider {
     if (handed.kind === 'open') return await this.#ports.sessions.open(handed.hello, from)
     if (handed.kind === 'end') return await this.#ports.sessions.end(handed.session)
     const { change } = handed
+    // Only who is established decides, so what is lost here is lost for good.
+    const { commits, replica } = this.#ports
+    if (replica.standing(handed.seen) === 'lost') return lostSince(commits.here)
     if (change.operation.$case === 'awaitLock') return await this.#awaitLock(change, change.operation.value)
     if (change.operation.$case === 'fsync') return await this.#flush(change)
     if (change.operation.$case === 'statfs') return this.#statfs(change)
@@ -138,6 +142,6 @@ export class Leader implements Decider {
   }
 
   #done(errno: number, reply: (Attempt & { kind: 'done' })['reply']): Attempt {
-    return { kind: 'done', errno, reply, position: this.#ports.commits.committed }
+    return { kind: 'done', errno, reply, position: this.#ports.commits.here }
   }
 }

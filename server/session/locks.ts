@@ -114,6 +114,6 @@ export class Locks {
 
   #answer(errno: number): Attempt {
     const reply = errno === 0 ? ({ $case: 'done', value: {} } as const) : undefined
-    return { kind: 'done', errno, reply, position: this.#ports.commits.committed }
+    return { kind: 'done', errno, reply, position: this.#ports.commits.here }
   }
 }

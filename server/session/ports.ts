@@ -1,12 +1,12 @@
 import type { Caller, Operation, Reply } from '../../proto/generated/file-service.ts'
-import type { Seq } from '../../proto/ids.ts'
+import type { Position } from '../../replication/entry.ts'
 import type { Replica } from '../../replication/replica.ts'
 import type { VolumeStore } from '../store/volume-store.ts'
 
 /** What sessions need of replication. */
 export type ReplicaPort = Pick<
   Replica,
-  'propose' | 'mayRead' | 'mayChange' | 'primary' | 'askCommit' | 'flush' | 'handOver' | 'status'
+  'propose' | 'mayRead' | 'mayChange' | 'primary' | 'askCommit' | 'flush' | 'handOver' | 'status' | 'standing'
 >
 
 /** What sessions need of the store. */
@@ -26,7 +26,14 @@ export interface Change {
 
 /** What a request came to. `position`: of the state that answered. */
 export type Answer =
-  | { readonly kind: 'done'; readonly errno: number; readonly reply: FileResult | undefined; readonly position: Seq }
+  | {
+      readonly kind: 'done'
+      readonly errno: number
+      readonly reply: FileResult | undefined
+      readonly position: Position
+      /** What the session has seen was lost with the power of all hosts: nothing was done, and the errno is EIO. */
+      readonly lost?: true
+    }
   /** The session is over for good (R31). */
   | { readonly kind: 'ended' }
 

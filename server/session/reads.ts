@@ -1,6 +1,7 @@
 import { errnos, FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
-import { type Key, type NodeId, type Seq, seq } from '../../proto/ids.ts'
+import type { Key, NodeId, Seq } from '../../proto/ids.ts'
+import type { Position } from '../../replication/entry.ts'
 import type { Log } from '../../replication/ports.ts'
 import { operate } from '../filesystem/operate.ts'
 import type { Outcome } from '../filesystem/outcome.ts'
@@ -9,6 +10,7 @@ import type { View } from '../filesystem/view.ts'
 import { inodeKey } from '../store/keys.ts'
 import type { Commits } from './commits.ts'
 import type { Answer, FileCall, FileResult, ReplicaPort, StatePort, WallClock, Wanted } from './ports.ts'
+import { lostSince } from './positions.ts'
 import type { Tickets } from './tickets.ts'
 
 export interface ReadPorts {
@@ -25,7 +27,7 @@ export interface ReadPorts {
 
 export interface ReadHow {
   /** The highest position that the session has seen. */
-  readonly seen: bigint
+  readonly seen: Position
   readonly session: bigint
   readonly wanted: Wanted
 }
@@ -44,11 +46,12 @@ export class Reads {
     const { commits, replica, changed, self } = this.#ports
     let asked = false
     while (!wanted.closed && !wanted.cancelled) {
-      if (BigInt(commits.committed) < seen) {
-        if (seen > maxPosition) return this.#failed(new FsError('EINVAL', 'a position beyond 2^53'))
+      const standing = replica.standing(seen)
+      if (standing === 'lost') return lostSince(commits.here)
+      if (standing === 'ahead') {
         // The session has it from the primary, which says so to mirrors only with its next entry, or when it is asked.
-        await Promise.race([commits.reached(seq(Number(seen))), this.#upToDate()])
-        if (BigInt(commits.committed) < seen) await changed()
+        await Promise.race([commits.reached(seen.seq), this.#upToDate()])
+        if (replica.standing(seen) === 'ahead') await changed()
         continue
       }
       if (!replica.mayRead()) {
@@ -122,13 +125,13 @@ export class Reads {
   }
 
   #done(reply: FileResult): Answer {
-    return { kind: 'done', errno: 0, reply, position: this.#ports.commits.committed }
+    return { kind: 'done', errno: 0, reply, position: this.#ports.commits.here }
   }
 
   #failed(error: unknown): Answer {
     const errno = error instanceof FsError ? errnos[error.errno] : errnos.EIO
     if (!(error instanceof FsError)) this.#ports.log('read.failed', { error: String(error), stack: stackOf(error) })
-    return { kind: 'done', errno, reply: undefined, position: this.#ports.commits.committed }
+    return { kind: 'done', errno, reply: undefined, position: this.#ports.commits.here }
   }
 }
 
@@ -158,7 +161,6 @@ async function lost(changed: () => Promise<void>): Promise<undefined> {
   return undefined
 }
 
-const maxPosition = BigInt(Number.MAX_SAFE_INTEGER)
 const same = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
   a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0)
 const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined)

@@ -127,7 +127,7 @@ export class Sessions {
     if (counter === undefined || !replica.mayChange()) return { kind: 'elsewhere' }
     const { next: session, used } = decodeCounter(counter)
     if (this.#live.size >= sessionsMax) {
-      return { kind: 'done', errno: errnos.ENOMEM, reply: undefined, position: commits.committed }
+      return { kind: 'done', errno: errnos.ENOMEM, reply: undefined, position: commits.here }
     }
     const { host, pid, path, nonce } = hello
     const record: SessionRecord = { host, pid, path, nonce, provider, openedNs: nowNs() }

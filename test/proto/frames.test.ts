@@ -10,7 +10,7 @@ void t.test('a frame with a write reads as the one that was written, whatever it
     const write = { ino: 2n ** 60n, offset: 5n, data, append: true, killPrivileges: false }
     const caller = { uid: 1, gid: 2, groups: [3, 4], pid: 5 }
     const operation = { kind: { $case: 'write', value: write } as const }
-    const value = { id: 9, slot: 3, seq: 4n, seen: 2n ** 50n, caller, operation, invalidated: [6n] }
+    const value = { id: 9, slot: 3, seq: 4n, seen: 2n ** 50n, seenEpoch: 3n, caller, operation, invalidated: [6n] }
     const frame: ClientFrame = { kind: { $case: 'request', value } }
     t.strictSame(ClientFrame.decode(clientFrameBytes(frame)), frame, `${size} bytes`)
   }
@@ -19,8 +19,9 @@ void t.test('a frame with a write reads as the one that was written, whatever it
 void t.test('a frame with contents reads as the one that was written, whatever their size', async (t) => {
   for (const size of sizes) {
     const reply = { kind: { $case: 'data', value: Buffer.alloc(size, 7) } as const }
+    const place = { position: 2n ** 40n, positionEpoch: 2n ** 20n, lost: false }
     const frame: ServerFrame = {
-      kind: { $case: 'response', value: { id: 1, errno: 0, position: 2n ** 40n, reply, leased: [7n] } },
+      kind: { $case: 'response', value: { id: 1, errno: 0, ...place, reply, leased: [7n] } },
     }
     t.strictSame(ServerFrame.decode(serverFrameBytes(frame)), frame, `${size} bytes`)
   }

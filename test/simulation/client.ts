@@ -1,4 +1,5 @@
 import type { NodeId, Seq } from '../../proto/ids.ts'
+import { origin, type Position } from '../../replication/entry.ts'
 import { type Op, randomOp } from './operations.ts'
 import type { Prng } from './random.ts'
 import type { Answer, Call, RequestId } from './session.ts'
@@ -59,7 +60,7 @@ export class Client {
   #opening = false
   readonly #isForgetful: boolean
   /** R20. */
-  #seen = 0 as Seq
+  #seen: Position = origin
   #seenLosses = 0
   #count = 0
   #busy = 0
@@ -111,10 +112,20 @@ export class Client {
 
   #read(session: Session, slot: number, seq: number, op: Op): void {
     const done = this.#begin(op, undefined)
+    let seen: Position = origin
+    let losses = 0
     this.#call(
-      () => ({ kind: 'read', op, seen: this.#position() }),
+      () => {
+        seen = this.#isForgetful ? origin : this.#seen
+        losses = this.#seenLosses
+        return { kind: 'read', op, seen }
+      },
       (answer) => {
+        if (answer.kind === 'lost') this.#forget(seen, answer.at, losses)
         if (answer.kind !== 'done') return false
+        if (isBefore(answer.at, seen)) {
+          throw new Violation('session', 'R20', `${this.#name} has seen ${name(seen)}, and is shown ${name(answer.at)}`)
+        }
         this.#finish(done, answer)
         this.#lastRead.set(op.object, answer.result)
         this.#next(session, slot, seq)
@@ -128,7 +139,7 @@ export class Client {
     this.#call(
       () => ({ kind: 'change', request, op }),
       (answer) => {
-        if (answer.kind === 'again') return false
+        if (answer.kind === 'again' || answer.kind === 'lost') return false
         if (answer.kind === 'refused') return this.#refused(session, answer.why)
         this.#world.acknowledged(request)
         this.#finish(done, answer)
@@ -189,14 +200,22 @@ export class Client {
   #finish(done: Done, answer: Answer & { readonly kind: 'done' }): void {
     done.returned = this.#world.timeline.now
     done.result = answer.result
-    done.at = answer.at
-    if (answer.at > this.#position()) this.#seen = answer.at
+    done.at = answer.at.seq
+    this.#sees(answer.at)
   }
 
-  #position(): Seq {
-    if (this.#isForgetful || this.#seenLosses !== this.#world.losses()) this.#seen = 0 as Seq
+  #sees(at: Position): void {
+    if (!isBefore(this.#seen, at)) return
+    this.#seen = at
     this.#seenLosses = this.#world.losses()
-    return this.#seen
+  }
+
+  /** What it has seen was lost with the power of all hosts: it goes on with what there is. */
+  #forget(seen: Position, now: Position, losses: number): void {
+    if (losses === this.#world.losses()) {
+      throw new Violation('session', 'R20', `${this.#name} is told that ${name(seen)} is lost, and nothing was`)
+    }
+    this.#sees(now)
   }
 
   /** Asks again, at one server after the other, until an answer is taken. */
@@ -228,3 +247,7 @@ export class Client {
     ask()
   }
 }
+
+/** Of two epochs the later is greater, also when what it has is less. */
+const isBefore = (a: Position, b: Position): boolean => a.epoch < b.epoch || (a.epoch === b.epoch && a.seq < b.seq)
+const name = ({ epoch, seq }: Position): string => `${epoch}:${seq}`

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Seq } from '../../proto/ids.ts'
+import { origin } from '../../replication/entry.ts'
 import { calmDirectory } from './mixes.ts'
 import { longJournal, Scenario } from './scenario.ts'
 
@@ -14,7 +14,7 @@ void t.test('below minInSync a primary answers only while those who left have pr
   t.same(world.directory.current.record.inSync, [former.node])
   scenario.until('the others go on without it', () => world.directory.current.record.inSync.length === 2)
   scenario.change({ kind: 'write', object: 'r0', value: 'new' })
-  const read = { kind: 'read', op: { kind: 'read', object: 'r0' }, seen: 0 as Seq } as const
+  const read = { kind: 'read', op: { kind: 'read', object: 'r0' }, seen: origin } as const
   t.equal(scenario.askAt(former.node, read), undefined, 'it has nothing to say')
   heal()
   reach()
@@ -34,7 +34,7 @@ void t.test('who is being asked into the set may be in it already, and take over
   const reach = world.directory.cut(former.node)
   scenario.until('the other leads', () => world.directory.current.record.primary !== former.node)
   scenario.change({ kind: 'write', object: 'r0', value: 'new' })
-  const read = { kind: 'read', op: { kind: 'read', object: 'r0' }, seen: 0 as Seq } as const
+  const read = { kind: 'read', op: { kind: 'read', object: 'r0' }, seen: origin } as const
   t.equal(scenario.askAt(former.node, read), undefined, 'it has nothing to say')
   heal()
   reach()

@@ -416,6 +416,22 @@ export const mutations: readonly Mutation[] = [
     noticedBy: ['invariants'],
   },
   {
+    name: 'a session is shown an older state than before',
+    rule: 'R20',
+    edits: [model('server.ts', "if (standing === 'ahead')", 'if (false)')],
+    faults: 'calm',
+    within: 60,
+    noticedBy: ['session'],
+  },
+  {
+    name: 'a position that was lost is waited for',
+    rule: 'R12, R20',
+    edits: [core('history.ts', "? 'here' : 'lost'", "? 'here' : 'ahead'")],
+    faults: 'powerLoss',
+    within: 200,
+    noticedBy: ['liveness'],
+  },
+  {
     name: 'commit in a set that is too small',
     rule: 'R11',
     edits: [core('in-sync-set.ts', 'this.#inSync.length < record.minInSync', 'this.#inSync.length < 1')],

@@ -1,4 +1,5 @@
 import type { Key, NodeId, Seq } from '../../proto/ids.ts'
+import type { Position } from '../../replication/entry.ts'
 import type { Host, ItemDigest, VerifyAnswer } from '../../replication/ports.ts'
 import type { Replica } from '../../replication/replica.ts'
 import type { WorkItem } from '../../replication/work.ts'
@@ -186,7 +187,7 @@ export class ModelServer implements Host {
   /** It has been executed: at once if that is committed, else together with the first. */
   #repeat(key: Key, result: string, reply: Reply): void {
     const at = this.#storage.dirtyKey(key)
-    if (at === undefined) return this.#tell({ kind: 'done', result, at: this.#storage.applied }, reply)
+    if (at === undefined) return this.#tell({ kind: 'done', result, at: this.#here() }, reply)
     this.#await(at, result, reply)
   }
 
@@ -204,7 +205,7 @@ export class ModelServer implements Host {
   #await(at: Seq, result: string, reply: Reply): void {
     const epoch = this.#storage.markAt(at)?.epoch
     if (epoch === undefined) return reply(again)
-    if (at <= this.#storage.applied) return reply({ kind: 'done', result, at })
+    if (at <= this.#storage.applied) return reply({ kind: 'done', result, at: { epoch, seq: at } })
     const known = this.#proposed.get(at)
     if (known?.epoch === epoch) known.replies.push({ reply, result })
     else this.#proposed.set(at, { epoch, replies: [{ reply, result }] })
@@ -217,9 +218,11 @@ export class ModelServer implements Host {
   }
 
   /** R18 to R20. */
-  #read(op: Op, seen: Seq, reply: Reply): void {
+  #read(op: Op, seen: Position, reply: Reply): void {
     if (!this.#replica().mayRead()) return reply(again)
-    if (this.#storage.applied < seen) return this.#whenApplied(seen, reply, () => this.#read(op, seen, reply))
+    const standing = this.#replica().standing(seen)
+    if (standing === 'lost') return reply({ kind: 'lost', at: this.#here() })
+    if (standing === 'ahead') return this.#whenApplied(seen.seq, reply, () => this.#read(op, seen, reply))
     if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(op, reply)
     const ticket = this.#ticket()
     this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, op })
@@ -234,7 +237,11 @@ export class ModelServer implements Host {
 
   #answerRead(op: Op, reply: Reply): void {
     if (!this.#replica().mayRead() || isSpoilt(this.#storage.state, op)) return reply(again)
-    reply({ kind: 'done', result: execute(this.#storage.state, op).result, at: this.#storage.applied })
+    reply({ kind: 'done', result: execute(this.#storage.state, op).result, at: this.#here() })
+  }
+
+  #here(): Position {
+    return this.#replica().position(this.#storage.applied)
   }
 
   #whenApplied(until: Seq, reply: Reply, go: () => void): void {
@@ -246,7 +253,8 @@ export class ModelServer implements Host {
       if (at > to) continue
       this.#proposed.delete(at)
       const isStill = this.#storage.markAt(at)?.epoch === epoch
-      for (const { reply, result } of replies) reply(isStill ? { kind: 'done', result, at } : again)
+      const done = this.#replica().position(at)
+      for (const { reply, result } of replies) reply(isStill ? { kind: 'done', result, at: done } : again)
     }
     const ready = this.#behind.filter((read) => read.until <= to)
     this.#behind = this.#behind.filter((read) => read.until > to)
@@ -276,7 +284,7 @@ export class ModelServer implements Host {
     this.#flushes.delete(ticket)
     if (outcome === 'lost') return flush.reply(again)
     this.#ports.flushed(flush.upTo)
-    flush.reply({ kind: 'done', result: 'ok', at: this.#storage.applied })
+    flush.reply({ kind: 'done', result: 'ok', at: this.#here() })
   }
 
   #pendingText(name: string): string {

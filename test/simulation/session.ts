@@ -1,4 +1,5 @@
 import type { Incarnation, NodeId, Seq } from '../../proto/ids.ts'
+import type { Position } from '../../replication/entry.ts'
 import type { Op } from './operations.ts'
 
 /** What clients ask of a server, and servers of the primary on a client's behalf. */
@@ -8,7 +9,7 @@ export type Call =
   /** Everything acknowledged so far is to be on the disks when it is answered. */
   | { readonly kind: 'flush' }
   /** `seen`: the highest position this session has seen (R20). */
-  | { readonly kind: 'read'; readonly op: Op; readonly seen: Seq }
+  | { readonly kind: 'read'; readonly op: Op; readonly seen: Position }
   | { readonly kind: 'change'; readonly request: RequestId; readonly op: Op }
 
 export type Change = Exclude<Call, { kind: 'read' }>
@@ -21,7 +22,9 @@ export interface RequestId {
 }
 
 export type Answer =
-  | { readonly kind: 'done'; readonly result: string; readonly at: Seq }
+  | { readonly kind: 'done'; readonly result: string; readonly at: Position }
+  /** What the session has seen is no more; `at` is what there is now. */
+  | { readonly kind: 'lost'; readonly at: Position }
   /** Not here, or not now. */
   | { readonly kind: 'again' }
   /** 'ended': there is no such session (R31). 'misordered': neither the slot's last request nor the next. */

@@ -115,7 +115,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
       (process) => {
         process.server.onCall(call, (answer) => {
           if (call.kind === 'read' && answer.kind === 'done')
-            this.oracle.readAnswered(to, call.op, answer.at, knownThen)
+            this.oracle.readAnswered(to, call.op, answer.at.seq, knownThen)
           const packet = { bytes: frameBytes, control: false, deliver: this.#unlessLost(() => onAnswer(answer)) }
           this.trace.add(() => `${process.incarnation} -> ${client}: ${JSON.stringify(answer)}`)
           this.network.send(to, client, packet)

@@ -1,6 +1,7 @@
 import type { ProviderSource } from '../../../fs-driver/router/provider-source.ts'
 import type { ProviderStream, StreamEvents, Transport } from '../../../fs-driver/router/transport.ts'
 import type { Advert } from '../../../proto/advert.ts'
+import { errnos } from '../../../proto/errno.ts'
 import type { ClientFrame, Request, ServerFrame } from '../../../proto/generated/file-service.ts'
 import type { Incarnation, NodeId } from '../../../proto/ids.ts'
 import { routeOf } from '../../../proto/route.ts'
@@ -32,6 +33,8 @@ export class FakeCluster implements Transport, ProviderSource {
   heard: { readonly round: bigint; readonly open: readonly bigint[] }[] = []
   /** The reply to a change is lost, and so is its provider. */
   dieAfterExecuting = false
+  /** Where the volume's history has come to: a client that has seen an earlier epoch is told that it is lost. */
+  epoch = 1n
   #sessions = 0n
   readonly #slots = new Map<string, bigint>()
   readonly #watchers = new Set<(adverts: readonly Advert[]) => void>()
@@ -145,9 +148,15 @@ export class FakeCluster implements Transport, ProviderSource {
     }
   }
 
-  #onRequest(provider: FakeProvider, stream: FakeStream, { id, slot, seq, operation }: Request): void {
+  #onRequest(provider: FakeProvider, stream: FakeStream, request: Request): void {
+    const { id, slot, seq, operation } = request
     const call = operation?.kind
     if (call === undefined) throw new Error('a request without an operation')
+    const place = { position: 1n, positionEpoch: this.epoch }
+    if (request.seenEpoch > 0n && request.seenEpoch < this.epoch) {
+      const lost = { id, errno: errnos.EIO, ...place, lost: true, reply: undefined, leased: [] }
+      return this.#reply(provider, stream, { kind: { $case: 'response', value: lost } })
+    }
     if (routeOf(call) === 'change') {
       const triple = `${slot}/${seq}`
       this.arrived.push(triple)
@@ -160,7 +169,8 @@ export class FakeCluster implements Transport, ProviderSource {
         return this.kill(provider.advert.node)
       }
     }
-    const response = { id, errno: 0, position: 1n, reply: { kind: { $case: 'done', value: {} } as const }, leased: [] }
+    const reply = { kind: { $case: 'done', value: {} } as const }
+    const response = { id, errno: 0, ...place, lost: false, reply, leased: [] }
     this.#reply(provider, stream, { kind: { $case: 'response', value: response } })
   }
 }

@@ -208,3 +208,16 @@ void t.test('a pinned driver waits for its provider and uses no other', async (t
   await call
   t.notOk(cluster.opened.includes('s1'))
 })
+
+void t.test('when all hosts lost power, one change fails and reads go on', async (t) => {
+  const cluster = new FakeCluster(['s1'])
+  const files = router(t, cluster)
+  await request(files, 1n, mkdir('a'))
+  cluster.epoch = 2n
+  await request(files, 2n, getattr)
+  await request(files, 3n, mkdir('b'))
+  cluster.epoch = 3n
+  t.equal(await errnoOf(request(files, 4n, mkdir('c'))), 'EIO')
+  await request(files, 5n, mkdir('d'))
+  t.same(cluster.effects, ['a', 'b', 'd'])
+})

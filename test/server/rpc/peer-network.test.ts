@@ -150,7 +150,8 @@ function filled(size: number, byte: number): FileServerMessage {
   const value = { ino: 1n, offset: 2n, data: Buffer.alloc(size, byte), append: false, killPrivileges: true }
   const kind = { $case: 'operation', value: { kind: { $case: 'write', value } } } as const
   const caller = { uid: 1, gid: 2, groups: [], pid: 3 }
-  return { $case: 'forward', value: { ticket: 1n, session: 2n, slot: 3, seq: 4n, caller, kind, dataOutside: false } }
+  const names = { ticket: 1n, session: 2n, slot: 3, seq: 4n, seen: 5n, seenEpoch: 6n }
+  return { $case: 'forward', value: { ...names, caller, kind, dataOutside: false } }
 }
 
 function isFilled(message: FileServerMessage, size: number, byte: number): boolean {

@@ -45,7 +45,7 @@ void t.test('a change is answered when it is committed, and not before', async (
   memory.commit()
   const done = await answer
   t.equal(errnoOf(done), 0)
-  t.equal(done.kind === 'done' && done.position, memory.last)
+  t.equal(done.kind === 'done' && done.position.seq, memory.last)
 })
 
 void t.test('a copy of a change under way waits for it and gets the same answer; it happens once', async (t) => {

@@ -1,5 +1,7 @@
 import type { Caller } from '../../../proto/generated/file-service.ts'
-import { type Key, type NodeId, type Seq, seq } from '../../../proto/ids.ts'
+import { epoch, type Key, type NodeId, type Seq, seq } from '../../../proto/ids.ts'
+import type { EpochStart } from '../../../replication/entry.ts'
+import { epochAt, standing } from '../../../replication/history.ts'
 import type { ReplicaStatus } from '../../../replication/status.ts'
 import { format } from '../../../server/filesystem/format.ts'
 import { Commits } from '../../../server/session/commits.ts'
@@ -16,7 +18,8 @@ export const root: Caller = { uid: 0, gid: 0, groups: [], pid: 1 }
 /** One member's state and replica, in memory: what is proposed waits until `commit`. */
 export class MemoryVolume {
   readonly self: NodeId
-  readonly commits = new Commits(seq(0))
+  starts: readonly EpochStart[] = [{ epoch: epoch(1), first: seq(1) }]
+  readonly commits = new Commits(seq(0), (at) => ({ epoch: epochAt(this.starts, at), seq: at }))
   readonly #keys = new Map<Key, Uint8Array>()
   readonly #blobs = new Map<bigint, Buffer>()
   #entries: { readonly seq: Seq; readonly effects: readonly Effect[] }[] = []
@@ -85,6 +88,7 @@ export class MemoryVolume {
     primary: () => this.primary,
     askCommit: (ticket) => this.askCommit(ticket),
     flush: () => {},
+    standing: (seen) => standing(this.starts, this.commits.committed, seen),
     handOver: (to) => {
       this.handedOverTo = to
     },

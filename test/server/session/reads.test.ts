@@ -1,6 +1,7 @@
 import t from 'tap'
 import { errnos } from '../../../proto/errno.ts'
-import { type NodeId, type Seq, seq } from '../../../proto/ids.ts'
+import { epoch, type NodeId, type Seq, seq } from '../../../proto/ids.ts'
+import { origin, type Position } from '../../../replication/entry.ts'
 import type { Answer, FileCall, StatePort, Wanted } from '../../../server/session/ports.ts'
 import { Reads } from '../../../server/session/reads.ts'
 import { RoleWatch } from '../../../server/session/role-watch.ts'
@@ -48,7 +49,7 @@ class Member {
     })
   }
 
-  read(call: FileCall = getattr, seen = 0n, want = wanted()): { answer: Answer | undefined } {
+  read(call: FileCall = getattr, seen: Position = origin, want = wanted()): { answer: Answer | undefined } {
     const result: { answer: Answer | undefined } = { answer: undefined }
     void this.reads.answer(root, call, { seen, session: 1n, wanted: want }).then((answer) => {
       result.answer = answer
@@ -116,7 +117,7 @@ void t.test('no older state than the session has seen, and none without a lease'
   const member = new Member()
   const { memory } = member
   memory.append(encodeBody([touch(memory, 1n, { uid: 5 })]))
-  const reading = member.read(getattr, 1n)
+  const reading = member.read(getattr, { epoch: epoch(1), seq: seq(1) })
   await settled()
   t.equal(reading.answer, undefined)
   memory.mayRead = false
@@ -130,19 +131,32 @@ void t.test('no older state than the session has seen, and none without a lease'
   t.equal(uidOf(reading.answer), 5)
 })
 
-void t.test('a read that nobody wants any more ends; a position that cannot be is refused', async (t) => {
+void t.test('a read that nobody wants any more ends', async (t) => {
   const member = new Member()
   member.memory.mayRead = false
   const want = wanted()
-  const reading = member.read(getattr, 0n, want)
+  const reading = member.read(getattr, origin, want)
   await settled()
   want.cancelled = true
   member.roles.wake()
   await settled()
   t.match(reading.answer, { kind: 'done', errno: errnos.EINTR })
-  const absurd = member.read(getattr, 2n ** 60n)
+})
+
+void t.test('who has seen what is no more is told so at once, where a later reign has committed', async (t) => {
+  const member = new Member()
+  const { memory } = member
+  memory.append(encodeBody([touch(memory, 1n, { uid: 5 })]))
+  const lost = member.read(getattr, { epoch: epoch(1), seq: seq(7) })
   await settled()
-  t.match(absurd.answer, { kind: 'done', errno: errnos.EINVAL })
+  t.equal(lost.answer, undefined, 'it may still come')
+  memory.starts = [...memory.starts, { epoch: epoch(3), first: seq(1) }]
+  memory.commit()
+  for (let tick = 0; tick < 10; tick++) {
+    member.roles.wake()
+    await settled()
+  }
+  t.match(lost.answer, { kind: 'done', errno: errnos.EIO, lost: true, position: { epoch: 3, seq: 1 } })
 })
 
 void t.test('size and contents are of one state, and a lease lost while reading lets nothing out', async (t) => {
