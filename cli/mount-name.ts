@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import path from 'node:path'
+import { memoryFolder } from './memory-folder.ts'
 import type { StateFolder } from './state-folder.ts'
 
 /** A name for the logs and files of the mount at `dir`: the same each time, and of no other. */
@@ -11,7 +12,10 @@ export function mountName(dir: string): string {
   return `mount-${last}-${createHash('sha256').update(dir).digest('hex').slice(0, 8)}`
 }
 
-/** A file that the driver of the mount at `dir` leaves to the next one. It lives as long as the mount. */
-export function mountFile(state: StateFolder, dir: string, ending: 'handles' | 'slots'): string {
-  return path.join(state.run, `${mountName(dir)}.${ending}`)
+/** Files that the driver of a mount leaves to the next one. They live as long as the mount. */
+export const mountFileEndings = ['handles', 'slots', 'leases'] as const
+
+/** One of these, of the mount at `dir`. @throws Failure */
+export function mountFile(state: StateFolder, dir: string, ending: (typeof mountFileEndings)[number]): string {
+  return path.join(memoryFolder(state), `${mountName(dir)}.${ending}`)
 }

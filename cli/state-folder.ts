@@ -12,6 +12,8 @@ const socketNameMax = 'node-with-a-name.sock'.length
 /** Where one cluster's part on this machine keeps everything. Same folder, same cluster. */
 export interface StateFolder {
   readonly root: string
+  /** Of `root`, for names elsewhere: the same folder, the same hash. */
+  readonly hash: string
   /** Sockets and the like, 0700. Not always below `root`: paths of sockets must be short. */
   readonly run: string
   readonly settingsFile: string
@@ -32,6 +34,7 @@ export function stateFolder(given: string): StateFolder {
   const run = fits ? below : path.join(os.tmpdir(), `banyan-${hash}`)
   return {
     root,
+    hash,
     run,
     settingsFile: path.join(root, 'config.toml'),
     directory: path.join(root, 'directory'),

@@ -2,9 +2,12 @@ import { rmSync } from 'node:fs'
 import os from 'node:os'
 import { DriverState } from '../../fs-driver/driver/driver-state.ts'
 import { runDriver } from '../../fs-driver/driver/main.ts'
+import { LeaseFile } from '../../fs-driver/kernel/lease-file.ts'
 import { deviceFd, resendVariable } from '../../fs-driver/kernel/supervisor.ts'
+import { cachingCapabilities, wantedCapabilities } from '../../fs-driver/protocol/negotiate.ts'
+import type { LeaseHolder } from '../../fs-driver/router/lease-holder.ts'
 import type { ProviderSource } from '../../fs-driver/router/provider-source.ts'
-import { createRouter } from '../../fs-driver/router/router.ts'
+import { createRouter, type Router, type RouterOptions } from '../../fs-driver/router/router.ts'
 import { nodeId } from '../../proto/ids.ts'
 import { DirectoryClient } from '../../server/directory/client.ts'
 import { collectSeldom } from '../collector.ts'
@@ -35,11 +38,16 @@ export async function drive(command: DriveCommand): Promise<void> {
   const slotFile = mountFile(state, command.dir, 'slots')
   if (!resend) rmSync(slotFile, { force: true }) // a new connection: the kernel's numbers begin anew
   const driverState = DriverState.open(mountFile(state, command.dir, 'handles'), { resend })
+  const leaseFile = new LeaseFile(mountFile(state, command.dir, 'leases'), { resend })
   const directory = new DirectoryClient(`unix:${state.socket('up')}`)
   const providers: ProviderSource = {
     watch: (onChange) => directory.watch(volumeName, { record: () => {}, death: () => {}, providers: onChange }),
   }
-  const router = createRouter({
+  const connect = (leases: LeaseHolder): Router => {
+    router = createRouter({ ...routing, leases })
+    return router
+  }
+  const routing: RouterOptions = {
     providers,
     ...(command.provider === undefined ? {} : { pinned: nodeId(command.provider) }),
     host: os.hostname(),
@@ -49,9 +57,11 @@ export async function drive(command: DriveCommand): Promise<void> {
     slotFile,
     unavailableMs: settings.mount.unavailable_seconds * 1000,
     log: (event, fields) => log.info(event, fields),
-  })
-  await runDriver({ fd: deviceFd, client: router, state: driverState, resend, log })
-  await router.close()
+  }
+  let router: Router | undefined
+  const wanted = wantedCapabilities | cachingCapabilities
+  await runDriver({ fd: deviceFd, connect, state: driverState, leaseFile, resend, wanted, log })
+  await router?.close()
   directory.close()
   await watch.close()
 }

@@ -4,7 +4,8 @@ import { superviseMount } from '../../fs-driver/kernel/supervisor.ts'
 import { ControlClient, withControl } from '../control-client.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { openLog } from '../log.ts'
-import { mountFile, mountName } from '../mount-name.ts'
+import { removeMemoryFolder } from '../memory-folder.ts'
+import { mountFile, mountFileEndings, mountName } from '../mount-name.ts'
 import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
 import { readSettings } from '../settings.ts'
@@ -33,6 +34,7 @@ export async function mount(command: MountCommand): Promise<void> {
     dir,
     name: 'banyan',
     driverCommand: [process.execPath, ...banyanArgs(...drive)],
+    leaseFile: mountFile(state, dir, 'leases'),
     log,
   }).catch((error: unknown) => {
     throw new Failure(oneLine(error), { cause: error })
@@ -51,7 +53,8 @@ export async function mount(command: MountCommand): Promise<void> {
   registration.close()
   control.close()
   await watch.close()
-  for (const ending of ['handles', 'slots'] as const) rmSync(mountFile(state, mounted.dir, ending), { force: true })
+  for (const ending of mountFileEndings) rmSync(mountFile(state, mounted.dir, ending), { force: true })
+  removeMemoryFolder(state)
   if (end === 'given-up') {
     throw new Failure(`the driver of ${mounted.dir} ended again and again`, {
       meaning: 'The mount was given up; programs in it got errors',

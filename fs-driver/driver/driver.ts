@@ -1,4 +1,7 @@
 import { errnos, FsError } from '../../proto/errno.ts'
+import type { Coherence } from '../cache/coherence.ts'
+import { LeasedCall } from '../cache/leased-call.ts'
+import { told } from '../cache/tell.ts'
 import type { Log } from '../log.ts'
 import type { Frame } from '../protocol/frame.ts'
 import type { InitOffer, Negotiated } from '../protocol/negotiate.ts'
@@ -9,6 +12,7 @@ import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
 import type { FileClient, FileResult, InterruptSignal } from '../router/file-client.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
+import { isCachedHandle } from './handle-table.ts'
 import { Interrupt } from './interrupt.ts'
 import type { Interruptions } from './interruptions.ts'
 import type { Calling } from './plan.ts'
@@ -27,6 +31,7 @@ export interface DriverParts {
   readonly kernel: Kernel
   readonly client: FileClient
   readonly state: DriverState
+  readonly coherence: Coherence
   readonly callers: Callers
   readonly interruptions: Interruptions
   /** What is asked of the kernel at INIT, if it offers it. */
@@ -128,7 +133,7 @@ export class Driver {
         return
       case 'call':
         if (this.#isListed(request)) this.#reply(request, { kind: 'listing', data: Buffer.alloc(0), endsAt: undefined })
-        else void this.#execute(request, plan)
+        else if (!this.#answerFromLease(request, plan)) void this.#execute(request, plan)
     }
   }
 
@@ -163,45 +168,78 @@ export class Driver {
     return offset !== 0n && this.#parts.state.handles.isListedTo(fh, offset)
   }
 
+  /** @returns whether it was answered without asking anybody */
+  #answerFromLease(request: Request, plan: Calling): boolean {
+    const { callers, coherence, log } = this.#parts
+    const { header, op } = request
+    const caller = callers.of(header, { judged: plan.call.$case === 'open' })
+    const known = coherence.answer(plan.call, caller)
+    if (known === undefined) return false
+    const { held, outcome } = known
+    let body: ReplyBody
+    try {
+      if (outcome.kind === 'errno') body = { kind: 'error', errno: outcome.errno }
+      else body = plan.answer(outcome.result, (ino) => coherence.attributesMs(ino, held))
+    } catch (error) {
+      body = replyForError(error, { op, unique: header.unique, log })
+    }
+    this.#reply(request, told(request, body, held, coherence))
+    return true
+  }
+
   /**
    * From the last call's result to the written reply nothing is waited for: whoever keeps results for a driver that
    * takes over may forget one as soon as `answered` says so.
    */
   async #execute(request: Request, plan: Calling): Promise<void> {
-    const { client, log, state } = this.#parts
+    const { client, coherence, log, state } = this.#parts
     const { header } = request
-    const { unique } = header
-    const number = unique & ~resentBit
-    const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? header.nodeid : undefined
+    const { nodeid, unique } = header
+    const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? nodeid : undefined
     const signal = this.#begin(request)
+    const reading = request.op === 'READ' ? readingOf(request, coherence) : undefined
     if (opening !== undefined) state.handles.use(opening)
     const making = request.op === 'CREATE' || request.op === 'TMPFILE' ? state.handles.making() : undefined
     let body: ReplyBody
+    const asking = new LeasedCall(client, coherence)
+    const ask = () => this.#call(header, plan, { asking, signal })
     try {
-      body = plan.answer(await this.#call(header, plan, signal))
+      let result = await ask()
+      while (reading?.cached === true && (await coherence.isToBeAskedAgain(nodeid, asking.held, reading.sinceMs))) {
+        result = await ask()
+      }
+      body = plan.answer(result, (ino) => coherence.attributesMs(ino, asking.held))
       if (plan.durable === true) await this.#fsync(request, signal)
     } catch (error) {
       body = replyForError(error, { op: request.op, unique, log })
     }
     this.#end(unique)
-    this.#reply(request, body)
+    this.#reply(request, told(request, body, asking.held, coherence))
     if (opening !== undefined) state.handles.unuse(opening)
     if (making !== undefined) state.handles.made(making)
-    client.answered?.(number)
+    if (reading !== undefined) {
+      const { cached, range } = reading
+      coherence.readEnds(nodeid, range, { held: asking.held, cached, filled: body.kind === 'data' })
+    }
+    client.answered?.(unique & ~resentBit)
   }
 
   /** Who is refused for the groups it had a moment ago is asked for once more. */
-  async #call(header: InHeader, plan: Calling, signal: InterruptSignal): Promise<FileResult> {
-    const { callers, client } = this.#parts
+  async #call(
+    header: InHeader,
+    plan: Calling,
+    { asking, signal }: { asking: LeasedCall; signal: InterruptSignal },
+  ): Promise<FileResult> {
+    const { callers } = this.#parts
     const unique = header.unique & ~resentBit
     const caller = callers.of(header, plan)
     try {
-      return await client.call(plan.call, caller, { unique, step: steps.call, signal })
+      return await asking.call(plan.call, caller, { unique, step: steps.call, signal })
     } catch (error) {
       const refused = plan.judged && error instanceof FsError && (error.errno === 'EACCES' || error.errno === 'EPERM')
       const now = refused ? callers.anew(header, caller) : undefined
       if (now === undefined) throw error
-      return await client.call(plan.call, now, { unique, step: steps.callAnew, signal })
+      return await asking.call(plan.call, now, { unique, step: steps.callAnew, signal })
     }
   }
 
@@ -256,3 +294,8 @@ export class Driver {
 
 const isListing = (request: Request): request is RequestOf<'READDIR' | 'READDIRPLUS'> =>
   request.op === 'READDIR' || request.op === 'READDIRPLUS'
+
+function readingOf({ args, header }: RequestOf<'READ'>, coherence: Coherence) {
+  const range = coherence.readBegan(header.nodeid, args.offset, args.length)
+  return { range, cached: isCachedHandle(args.fh), sinceMs: performance.now() }
+}

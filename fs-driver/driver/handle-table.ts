@@ -6,6 +6,8 @@ import { resentBit } from '../protocol/request.ts'
  */
 const flagBits = 8n
 const accessMode = 3 // O_ACCMODE
+/** Reads through the kernel's pages, which a lease covers. */
+const cachedBit = 1n << 7n
 
 export function handleOf(unique: bigint, flags: number): bigint {
   const number = (unique & ~resentBit) >> 1n
@@ -14,6 +16,15 @@ export function handleOf(unique: bigint, flags: number): bigint {
 
 export function opensForWriting(fh: bigint): boolean {
   return (Number(fh & 0xffn) & accessMode) !== 0
+}
+
+export const cachedHandle = (fh: bigint): bigint => fh | cachedBit
+export const isCachedHandle = (fh: bigint): boolean => (fh & cachedBit) !== 0n
+
+/** How many handles of an inode write, and how many fill pages. */
+interface Modes {
+  writing: number
+  cached: number
 }
 
 interface Handle {
@@ -27,6 +38,8 @@ export class HandleTable {
   readonly #handles = new Map<bigint, Handle>()
   /** By inode: handles, and opens that are being asked for. invariant: never 0. */
   readonly #uses = new Map<bigint, number>()
+  /** By inode. invariant: never both 0. */
+  readonly #modes = new Map<bigint, Modes>()
 
   /** For each file being made, the greatest inode number that was known when that began: its own will be greater. */
   readonly #making: bigint[] = []
@@ -58,6 +71,14 @@ export class HandleTable {
     this.#making.splice(this.#making.indexOf(known), 1)
   }
 
+  isOpenForWriting(ino: bigint): boolean {
+    return (this.#modes.get(ino)?.writing ?? 0) > 0
+  }
+
+  isOpenCached(ino: bigint): boolean {
+    return (this.#modes.get(ino)?.cached ?? 0) > 0
+  }
+
   /** An open of `ino` is on its way: until `unuse` it counts as open, so that it is not taken away in between. */
   use(ino: bigint): void {
     if (ino > this.#greatest) this.#greatest = ino
@@ -75,6 +96,7 @@ export class HandleTable {
     if (this.#handles.has(fh)) return false
     this.#handles.set(fh, { ino, listedTo: undefined })
     this.use(ino)
+    this.#countMode(fh, ino, 1)
     return true
   }
 
@@ -84,6 +106,7 @@ export class HandleTable {
     if (handle === undefined) return false
     this.#handles.delete(fh)
     this.unuse(handle.ino)
+    this.#countMode(fh, handle.ino, -1)
     return true
   }
 
@@ -95,5 +118,14 @@ export class HandleTable {
 
   isListedTo(fh: bigint, cookie: bigint): boolean {
     return this.#handles.get(fh)?.listedTo === cookie
+  }
+
+  #countMode(fh: bigint, ino: bigint, by: 1 | -1): void {
+    const mode = opensForWriting(fh) ? 'writing' : isCachedHandle(fh) ? 'cached' : undefined
+    if (mode === undefined) return
+    const modes = this.#modes.get(ino) ?? { writing: 0, cached: 0 }
+    modes[mode] += by
+    if (modes.writing === 0 && modes.cached === 0) this.#modes.delete(ino)
+    else this.#modes.set(ino, modes)
   }
 }

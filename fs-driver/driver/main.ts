@@ -1,7 +1,11 @@
+import { Coherence } from '../cache/coherence.ts'
 import { Device } from '../kernel/device.ts'
+import type { LeaseFile } from '../kernel/lease-file.ts'
+import { Notifier } from '../kernel/notifier.ts'
 import type { Log } from '../log.ts'
 import { wantedCapabilities } from '../protocol/negotiate.ts'
 import type { FileClient } from '../router/file-client.ts'
+import type { LeaseHolder } from '../router/lease-holder.ts'
 import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
 import type { DriverState } from './driver-state.ts'
@@ -11,9 +15,11 @@ import { readProcessStatus } from './process-status.ts'
 export interface RunDriver {
   /** The connection, from the supervisor. */
   readonly fd: number
-  readonly client: FileClient
-  /** Opened by whoever makes the client, which asks it what is open. Closed here. */
+  /** Makes the way to the files. It tells `leases` what is leased, or nothing, and asks `state` what is open. */
+  readonly connect: (leases: LeaseHolder) => FileClient
+  /** Closed here, as `leaseFile`. */
   readonly state: DriverState
+  readonly leaseFile: LeaseFile
   /** This driver takes over from one that died. */
   readonly resend: boolean
   readonly log: Log
@@ -28,8 +34,9 @@ export interface RunDriver {
  */
 export async function runDriver({
   fd,
-  client,
+  connect,
   state,
+  leaseFile,
   resend,
   log,
   wanted = wantedCapabilities,
@@ -37,10 +44,13 @@ export async function runDriver({
   dieOfBugs(log)
   const nowMs = () => performance.now()
   const device = new Device(fd, log)
+  const kernel = new Notifier(fd, log)
+  const coherence = new Coherence({ kernel, open: state.handles, record: leaseFile, nowMs, log })
   const driver = new Driver({
     kernel: device,
-    client,
+    client: connect(coherence),
     state,
+    coherence,
     callers: new Callers(readProcessStatus, nowMs),
     interruptions: new Interruptions(readProcessStatus, nowMs),
     wanted,
@@ -51,6 +61,7 @@ export async function runDriver({
   const end = await device.serve((frame, length) => driver.onMessage(frame, length))
   log.info('kernel.connection-ended', { how: end, unanswered: driver.inFlight })
   state.close()
+  leaseFile.close()
 }
 
 function dieOfBugs(log: Log): void {

@@ -38,8 +38,12 @@ export interface Calling {
   readonly judged: boolean
   /** To be answered only when it is on the disks (O_SYNC, O_DSYNC). */
   readonly durable?: boolean
-  /** The answer to the kernel. @throws Error if the result is not of this operation */
-  readonly answer: (result: FileResult) => ReplyBody
+  /**
+   * The answer to the kernel. `validMs`: for how long it may use the attributes of an inode.
+   *
+   * @throws Error if the result is not of this operation
+   */
+  readonly answer: (result: FileResult, validMs?: (ino: bigint) => number) => ReplyBody
 }
 
 const openFlagBits = { accessMode: 0o3, append: 0o2000, dsync: 0o10000 } as const
@@ -267,9 +271,13 @@ function planReaddir({ op, header, args }: RequestOf<'READDIR' | 'READDIRPLUS'>)
   const sizeBytes = args.length
   const count = entriesIn(sizeBytes, withAttributes)
   const value = { ino: header.nodeid, cookie: args.offset, count, attributes: withAttributes }
-  return asking({ $case: 'readdir', value }, (result) => {
+  return asking({ $case: 'readdir', value }, (result, validMs) => {
     const { entries, end } = expectResult(result, 'listing').value
-    const { data, count: packed } = packListing(entries, { sizeBytes, withAttributes })
+    const { data, count: packed } = packListing(entries, {
+      sizeBytes,
+      withAttributes,
+      ...(validMs === undefined ? {} : { validMs }),
+    })
     if (packed === 0 && entries.length > 0) return { kind: 'error', errno: errnos.EINVAL } // not even one fits
     if (packed === 0 && !end) throw new Error('a listing has no entries, and does not end')
     return { kind: 'listing', data, endsAt: end && packed === entries.length ? entries.at(-1)?.cookie : undefined }

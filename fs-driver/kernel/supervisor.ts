@@ -39,6 +39,8 @@ export interface MountOptions {
   /** The driver's program and arguments; it calls runDriver with descriptor `deviceFd`. */
   readonly driverCommand: readonly string[]
   readonly env?: NodeJS.ProcessEnv
+  /** Where the driver says what the kernel has by leases (LeaseFile): watched, in case it stops. */
+  readonly leaseFile?: string
   readonly log: Log
   /** A driver died and another one takes its place; `pid` is the dead one. */
   readonly onDriverExit?: (exit: DriverExit) => void

@@ -39,12 +39,35 @@ export function putAttributes(view: DataView, at: number, attributes: Attributes
 /** fuse_entry_out. */
 export const entrySize = 128
 
-/**
- * fuse_entry_out at `at` of `view`. The kernel may keep neither name nor attributes: its times are zero. Inode numbers
- * are never used again, so the generation is always 0.
- */
-export function putEntry(view: DataView, at: number, attributes: Attributes): void {
-  view.setBigUint64(at, attributes.ino, true)
-  for (let offset = 8; offset < 40; offset += 8) view.setBigUint64(at + offset, 0n, true)
+/** For how long the kernel may use what it is told without asking again, ms. */
+export interface Validity {
+  readonly nameMs: number
+  readonly attributesMs: number
+}
+
+export const notValid: Validity = { nameMs: 0, attributesMs: 0 }
+
+/** Seconds as u64 at `seconds`, the rest as nanoseconds, u32, at `ns`. */
+export function putDuration(view: DataView, ms: number, at: { seconds: number; ns: number }): void {
+  view.setBigUint64(at.seconds, BigInt(Math.floor(ms / 1000)), true)
+  view.setUint32(at.ns, (ms % 1000) * 1_000_000, true)
+}
+
+/** The head of fuse_entry_out. Inode numbers are never used again, so the generation is always 0. */
+function putEntryHead(view: DataView, at: number, ino: bigint, { nameMs, attributesMs }: Validity): void {
+  view.setBigUint64(at, ino, true)
+  view.setBigUint64(at + 8, 0n, true)
+  putDuration(view, nameMs, { seconds: at + 16, ns: at + 32 })
+  putDuration(view, attributesMs, { seconds: at + 24, ns: at + 36 })
+}
+
+/** fuse_entry_out at `at` of `view`. */
+export function putEntry(view: DataView, at: number, attributes: Attributes, valid: Validity): void {
+  putEntryHead(view, at, attributes.ino, valid)
   putAttributes(view, at + 40, attributes)
+}
+
+/** fuse_entry_out of a name that is not there, which the kernel may remember. */
+export function putAbsence(view: DataView, at: number, nameMs: number): void {
+  putEntryHead(view, at, 0n, { nameMs, attributesMs: 0 })
 }

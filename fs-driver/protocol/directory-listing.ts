@@ -16,13 +16,26 @@ export interface PackedListing {
   readonly count: number
 }
 
+export interface PackHow {
+  readonly sizeBytes: number
+  readonly withAttributes: boolean
+  /**
+   * For how long the kernel may use the attributes of an inode; asked for those that are packed. Names are never valid
+   * for any time: the kernel dates those of a listing by the moment at which it has read the answer (fs/fuse/readdir.c),
+   * so that they would outlive an INC_EPOCH which came before.
+   */
+  readonly validMs?: (ino: bigint) => number
+}
+
+const never = (): number => 0
+
 /**
  * The answer to READDIR, or READDIRPLUS (`withAttributes`), of at most `sizeBytes`: as many of `entries` as fit. To the
  * kernel, nothing in `data` says: this is the end. An entry's offset is the server's cookie, which continues after it.
  */
 export function packListing(
   entries: readonly DirectoryEntry[],
-  { sizeBytes, withAttributes }: { sizeBytes: number; withAttributes: boolean },
+  { sizeBytes, withAttributes, validMs = never }: PackHow,
 ): PackedListing {
   const head = withAttributes ? entrySize : 0
   const sizeOf = ({ name }: DirectoryEntry) => head + Math.ceil((direntHead + name.length) / 8) * 8
@@ -39,7 +52,7 @@ export function packListing(
     const { name, attributes } = entry
     // With nodeid 0 (`.`, `..`, one removed meanwhile) the kernel takes the name alone, and forgets nothing later.
     if (withAttributes && attributes !== undefined && !dots.some((dot) => dot.equals(name))) {
-      putEntry(view, at, attributes)
+      putEntry(view, at, attributes, { nameMs: 0, attributesMs: validMs(attributes.ino) })
     }
     view.setBigUint64(at + head, entry.ino, true)
     view.setBigUint64(at + head + 8, entry.cookie, true)

@@ -34,8 +34,12 @@ export const capabilities = {
  * What is asked for while the kernel may cache nothing. POSIX_ACL: without it the kernel, which looks first, would refuse
  * whom only an ACL lets in; it costs a GETXATTR where group bits decide about who is not the owner. Not here, and why: WRITEBACK_CACHE (the kernel would ignore
  * other hosts' sizes and times), AUTO_INVAL_DATA (it beats EXPLICIT_INVAL_DATA), POSIX_LOCKS and FLOCK_LOCKS (the
+<<<<<<< HEAD
  * kernel locks locally while the servers know no locks), CACHE_SYMLINKS (a cache), and
  * `listingCapabilities`.
+=======
+ * kernel locks locally while the servers know no locks), and `cachingCapabilities`.
+>>>>>>> 742e9d4 (wip)
  */
 export const wantedCapabilities: bigint =
   capabilities.ASYNC_READ |
@@ -57,8 +61,12 @@ export const wantedCapabilities: bigint =
   capabilities.DIRECT_IO_ALLOW_MMAP |
   capabilities.HAS_RESEND
 
-/** For a kernel that may cache: names and attributes in one answer. One that may not throws all attributes away. */
-export const listingCapabilities: bigint = capabilities.DO_READDIRPLUS | capabilities.READDIRPLUS_AUTO
+/**
+ * For a kernel that may cache: names and attributes in one answer (one that may not throws all attributes away), and the
+ * targets of symlinks, which never change.
+ */
+export const cachingCapabilities: bigint =
+  capabilities.DO_READDIRPLUS | capabilities.READDIRPLUS_AUTO | capabilities.CACHE_SYMLINKS
 
 export const protocolMajor = 7
 /** The greatest minor whose layouts this driver knows. */

@@ -1,5 +1,6 @@
 import type { Attributes, Space } from '../../proto/generated/file-service.ts'
-import { attributesSize, entrySize, putAttributes, putEntry } from './attributes.ts'
+import type { Validity } from './attributes.ts'
+import { attributesSize, entrySize, notValid, putAbsence, putAttributes, putDuration, putEntry } from './attributes.ts'
 import type { Negotiated } from './negotiate.ts'
 import { congestionThreshold, maxBackground, pageSize, protocolMajor, protocolMinor, transferMax } from './negotiate.ts'
 import { putStatx, statxSize } from './statx.ts'
@@ -20,10 +21,19 @@ export type ReplyBody =
   /** A Linux errno. */
   | { readonly kind: 'error'; readonly errno: number }
   | { readonly kind: 'done' }
-  | { readonly kind: 'entry'; readonly attributes: Attributes }
-  | { readonly kind: 'attributes'; readonly attributes: Attributes }
+  /** `valid`, here and below: standard is no time at all. */
+  | { readonly kind: 'entry'; readonly attributes: Attributes; readonly valid?: Validity }
+  /** Of a name that was looked up. As an error (ENOENT) it would not be remembered. */
+  | { readonly kind: 'absent'; readonly nameMs: number }
+  | { readonly kind: 'attributes'; readonly attributes: Attributes; readonly validMs?: number }
   | { readonly kind: 'opened'; readonly fh: bigint; readonly flags: number }
-  | { readonly kind: 'created'; readonly attributes: Attributes; readonly fh: bigint; readonly flags: number }
+  | {
+      readonly kind: 'created'
+      readonly attributes: Attributes
+      readonly valid?: Validity
+      readonly fh: bigint
+      readonly flags: number
+    }
   | { readonly kind: 'written'; readonly length: number }
   | { readonly kind: 'data'; readonly data: Uint8Array }
   /** Packed by packListing. `endsAt`: with it the directory has been listed to its end, which has this offset. */
@@ -32,7 +42,7 @@ export type ReplyBody =
   | { readonly kind: 'length'; readonly length: number }
   /** A place in a file, or how many bytes were copied, of 64 bits. */
   | { readonly kind: 'place'; readonly offset: bigint }
-  | { readonly kind: 'statx'; readonly attributes: Attributes }
+  | { readonly kind: 'statx'; readonly attributes: Attributes; readonly validMs?: number }
   /** The ioctl was done, and says `data` to the program. */
   | { readonly kind: 'ioctl'; readonly data: Uint8Array }
   | { readonly kind: 'space'; readonly space: Space }
@@ -55,20 +65,31 @@ function encodeError(unique: bigint, errno: number): Buffer {
   return bytes
 }
 
-/** fuse_attr_out; valid for no time. */
-function encodeAttributes(unique: bigint, attributes: Attributes): Buffer {
+/** fuse_attr_out. */
+function encodeAttributes(unique: bigint, attributes: Attributes, validMs: number): Buffer {
   const { bytes, view } = message(unique, 16 + attributesSize)
-  view.setBigUint64(16, 0n, true)
-  view.setBigUint64(24, 0n, true)
+  putDuration(view, validMs, { seconds: 16, ns: 24 })
+  view.setUint32(28, 0, true)
   putAttributes(view, 32, attributes)
   return bytes
 }
 
 /** fuse_entry_out, and fuse_open_out behind it when the entry was opened as well. */
-function encodeEntry(unique: bigint, attributes: Attributes, opened?: { fh: bigint; flags: number }): Buffer {
+function encodeEntry(
+  unique: bigint,
+  { attributes, valid = notValid }: { attributes: Attributes; valid?: Validity },
+  opened?: { fh: bigint; flags: number },
+): Buffer {
   const { bytes, view } = message(unique, entrySize + (opened === undefined ? 0 : 16))
-  putEntry(view, outHeaderSize, attributes)
+  putEntry(view, outHeaderSize, attributes, valid)
   if (opened !== undefined) putOpened(view, outHeaderSize + entrySize, opened)
+  return bytes
+}
+
+function encodeAbsence(unique: bigint, nameMs: number): Buffer {
+  const { bytes, view } = message(unique, entrySize)
+  bytes.fill(0, outHeaderSize)
+  putAbsence(view, outHeaderSize, nameMs)
   return bytes
 }
 
@@ -94,10 +115,10 @@ function encodePlace(unique: bigint, offset: bigint): Buffer {
   return bytes
 }
 
-function encodeStatx(unique: bigint, attributes: Attributes): Buffer {
+function encodeStatx(unique: bigint, attributes: Attributes, validMs: number): Buffer {
   const { bytes, view } = message(unique, statxSize)
   bytes.fill(0, outHeaderSize)
-  putStatx(view, outHeaderSize, attributes)
+  putStatx(view, outHeaderSize, attributes, validMs)
   return bytes
 }
 
@@ -150,16 +171,18 @@ export function encodeReply(unique: bigint, body: ReplyBody): readonly Uint8Arra
     case 'done':
       return [message(unique, 0).bytes]
     case 'entry':
-      return [encodeEntry(unique, body.attributes)]
+      return [encodeEntry(unique, body)]
+    case 'absent':
+      return [encodeAbsence(unique, body.nameMs)]
     case 'attributes':
-      return [encodeAttributes(unique, body.attributes)]
+      return [encodeAttributes(unique, body.attributes, body.validMs ?? 0)]
     case 'opened': {
       const { bytes, view } = message(unique, 16)
       putOpened(view, outHeaderSize, body)
       return [bytes]
     }
     case 'created':
-      return [encodeEntry(unique, body.attributes, body)]
+      return [encodeEntry(unique, body, body)]
     case 'written':
     case 'length':
       return [encodeNumber(unique, body.length)]
@@ -172,7 +195,7 @@ export function encodeReply(unique: bigint, body: ReplyBody): readonly Uint8Arra
     case 'place':
       return [encodePlace(unique, body.offset)]
     case 'statx':
-      return [encodeStatx(unique, body.attributes)]
+      return [encodeStatx(unique, body.attributes, body.validMs ?? 0)]
     case 'ioctl':
       return [encodeIoctl(unique, body.data)]
     case 'space':

@@ -1,5 +1,5 @@
 import type { Attributes } from '../../proto/generated/file-service.ts'
-import { blockSize, putSeconds } from './attributes.ts'
+import { blockSize, putDuration, putSeconds } from './attributes.ts'
 
 /** fuse_statx_out: how long the answer is valid, then struct fuse_statx. Source: fuse_kernel.h, protocol 7.45. */
 export const statxSize = 32 + 256
@@ -7,8 +7,9 @@ export const statxSize = 32 + 256
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const mask = 0x7ff | 0x800
 
-/** fuse_statx_out at `at` of `view`, which is all zeros; valid for no time. */
-export function putStatx(view: DataView, at: number, attributes: Attributes): void {
+/** fuse_statx_out at `at` of `view`, which is all zeros; valid for `validMs`. */
+export function putStatx(view: DataView, at: number, attributes: Attributes, validMs: number): void {
+  putDuration(view, validMs, { seconds: at, ns: at + 8 })
   const stat = at + 32
   view.setUint32(stat, mask, true)
   view.setUint32(stat + 4, blockSize, true)

@@ -1,5 +1,14 @@
 import type { Advert } from '../../proto/advert.ts'
-import type { ClientFrame, Hello, Response, ServerFrame, Welcome } from '../../proto/generated/file-service.ts'
+import type {
+  ClientFrame,
+  HeartbeatReply,
+  Hello,
+  Recall,
+  Response,
+  ServerFrame,
+  Welcome,
+} from '../../proto/generated/file-service.ts'
+import type { LeaseHolder } from './lease-holder.ts'
 import type { ProviderStream, Transport } from './transport.ts'
 
 export interface ConnectionEvents {
@@ -8,6 +17,8 @@ export interface ConnectionEvents {
   /** Nothing more comes. `ended`: the session is over for good. */
   onLost(reason: string, ended: boolean): void
   isOpen(ino: bigint): boolean
+  /** undefined: this driver takes no leases. */
+  readonly leases: LeaseHolder | undefined
 }
 
 export interface ConnectionLimits {
@@ -34,7 +45,8 @@ export class Connection {
   #lost = false
   #silentTicks = 0
   #ticks = 0
-  #heartbeatSentAt: number | undefined
+  /** When those were sent that are not answered yet: each has one answer, in order. */
+  readonly #beats: number[] = []
   #sinceHeartbeat = 0
   #asked: { readonly round: bigint; readonly orphans: readonly bigint[] } = { round: 0n, orphans: [] }
   /** Measured, smoothed; undefined: not yet. */
@@ -92,36 +104,46 @@ export class Connection {
         return this.#events.onWelcome(kind.value)
       case 'response':
         return this.#events.onResponse(kind.value)
-      case 'heartbeatReply': {
-        this.#measure()
-        const { round, orphans } = kind.value
-        if (round > this.#asked.round) {
-          this.#asked = { round, orphans }
-          this.#beat() // the primary waits for it
-        }
-        return
-      }
+      case 'heartbeatReply':
+        return this.#onHeartbeatReply(kind.value)
+      case 'recall':
+        return this.#onRecall(kind.value)
       case 'goodbye':
         return this.#lose(kind.value.reason, kind.value.ended)
-      case 'recall':
-        return this.#lose('it recalls what it never leased', false)
       case undefined:
         return this.#lose('it sends what this driver does not know', false)
     }
   }
 
+  #onHeartbeatReply({ round, orphans, leaseMs }: HeartbeatReply): void {
+    const sentAt = this.#beats.shift()
+    if (sentAt === undefined) return this.#lose('it answers what was not said', false)
+    this.#measure(this.#now() - sentAt)
+    this.#events.leases?.onDroppedHeard()
+    if (leaseMs > 0) this.#events.leases?.onProlonged(sentAt + leaseMs)
+    if (round <= this.#asked.round) return
+    this.#asked = { round, orphans }
+    this.#beat() // the primary waits for it
+  }
+
+  #onRecall(recall: Recall): void {
+    const { leases } = this.#events
+    if (leases === undefined) return this.#lose('it recalls what it has not given', false)
+    void leases.onRecall(recall).then(() => {
+      if (!this.#lost) this.#stream.send({ kind: { $case: 'recalled', value: { number: recall.number } } })
+    })
+  }
+
   #beat(): void {
     const { round, orphans } = this.#asked
     const openOrphans = orphans.filter((ino) => this.#events.isOpen(ino))
+    const dropped = this.#events.leases?.takeDropped() ?? []
     this.#sinceHeartbeat = 0
-    this.#heartbeatSentAt ??= this.#now()
-    this.#stream.send({ kind: { $case: 'heartbeat', value: { round, openOrphans, dropped: [] } } })
+    this.#beats.push(this.#now())
+    this.#stream.send({ kind: { $case: 'heartbeat', value: { round, openOrphans, dropped } } })
   }
 
-  #measure(): void {
-    if (this.#heartbeatSentAt === undefined) return
-    const taken = this.#now() - this.#heartbeatSentAt
-    this.#heartbeatSentAt = undefined
+  #measure(taken: number): void {
     this.roundTripMs = this.roundTripMs === undefined ? taken : this.roundTripMs * 0.8 + taken * 0.2
   }
 

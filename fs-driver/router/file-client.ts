@@ -6,6 +6,11 @@ export type FileCall = NonNullable<Operation['kind']>
 /** What a file operation answers. Which case belongs to which operation says file-service.proto. */
 export type FileResult = NonNullable<Reply['kind']>
 
+/** What an operation came to: its result, or a Linux errno. */
+export type Outcome =
+  | { readonly kind: 'result'; readonly result: FileResult }
+  | { readonly kind: 'errno'; readonly errno: number }
+
 /** What names a call durably (S26), and how it may be interrupted. */
 export interface CallIdentity {
   /** The kernel's number of the request, without the bit that marks a request sent again. */
@@ -14,6 +19,13 @@ export interface CallIdentity {
   readonly step: number
   /** INTERRUPT of the request. */
   readonly signal?: InterruptSignal
+  /** Of a change: inodes about which nothing is kept here until it is answered; see Request.invalidated. */
+  readonly invalidated?: readonly bigint[]
+  /**
+   * Called when a provider's answer comes, among all else that comes from there in its order; what the call resolves to
+   * is heard later. Not called for what no provider has said. `leased`: see Response.leased.
+   */
+  readonly onOutcome?: (outcome: Outcome, leased: readonly bigint[]) => void
 }
 
 /** As much of an AbortSignal as is needed: a real one costs more than all else that is done for a request. */

@@ -6,6 +6,7 @@ import { routeOf } from '../../proto/route.ts'
 import { Connection, type ConnectionEvents } from './connection.ts'
 import type { CallIdentity, FileCall, FileClient, FileResult } from './file-client.ts'
 import { GrpcTransport } from './grpc-transport.ts'
+import type { LeaseHolder } from './lease-holder.ts'
 import type { ProviderSource } from './provider-source.ts'
 import { Providers } from './providers.ts'
 import { SlotFile } from './slot-file.ts'
@@ -30,6 +31,8 @@ export interface RouterOptions {
   /** A provider that says nothing for so long is left for another. */
   readonly silenceMs?: number
   readonly transport?: Transport
+  /** Keeps what providers lease; without it none are taken. */
+  readonly leases?: LeaseHolder
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
@@ -88,6 +91,8 @@ class SessionRouter implements Router {
   #nonce = randomUUID()
   #connection: Connection | undefined
   #seen: Position = { epoch: 0n, at: 0n }
+  /** What was leased by the stream that is gone is being forgotten. */
+  #forgetting = false
   #lastId = 0
   #closed = false
 
@@ -98,6 +103,7 @@ class SessionRouter implements Router {
     this.#slots = new Slots(this.#file, slotsMax)
     this.#providers = new Providers({ pinned: options.pinned, host: options.host }, now)
     this.#timer = setInterval(() => this.#onTick(), tickMs)
+    this.#forgetLeases()
     this.#watch = options.providers.watch((adverts) => {
       this.#providers.onAdverts(adverts)
       if (this.#connection === undefined) this.#seek()
@@ -185,7 +191,7 @@ class SessionRouter implements Router {
   }
 
   #send(connection: Connection, pending: Pending): void {
-    const { id, operation, caller, slot } = pending
+    const { id, operation, caller, how, slot } = pending
     pending.sent++
     pending.waitedMs = 0
     const value = {
@@ -196,18 +202,23 @@ class SessionRouter implements Router {
       seenEpoch: this.#seen.epoch,
       caller,
       operation: { kind: operation },
-      invalidated: [],
+      invalidated: [...(how.invalidated ?? [])],
     }
     connection.send({ kind: { $case: 'request', value } })
   }
 
-  #onResponse({ id, errno, position, positionEpoch, lost, reply }: Response): void {
+  #onResponse({ id, errno, position, positionEpoch, lost, reply, leased }: Response): void {
     const pending = this.#pending.get(id)
     if (pending === undefined) return // it was interrupted
     this.#sees({ epoch: positionEpoch, at: position })
     if (lost) return this.#onLostHistory(pending)
-    if (errno !== 0) return this.#fail(pending, fsError(errno))
+    const { onOutcome } = pending.how
+    if (errno !== 0) {
+      onOutcome?.({ kind: 'errno', errno }, leased)
+      return this.#fail(pending, fsError(errno))
+    }
     if (reply?.kind === undefined) return this.#fail(pending, new FsError('EIO', 'a reply without contents'))
+    onOutcome?.({ kind: 'result', result: reply.kind }, leased)
     this.#forget(pending)
     pending.resolve(reply.kind)
   }
@@ -258,6 +269,7 @@ class SessionRouter implements Router {
   }
 
   #onTick(): void {
+    this.#options.leases?.onTick()
     this.#connection?.onTick()
     const connection = this.#connection
     if (connection === undefined) this.#seek()
@@ -266,7 +278,18 @@ class SessionRouter implements Router {
     if (this.#providers.toMoveTo(connection.advert.node) === undefined) return
     connection.close()
     this.#connection = undefined
-    this.#seek()
+    this.#forgetLeases()
+  }
+
+  /** Nothing leased by an earlier stream is left, in this process or its kernel, when another one begins. */
+  #forgetLeases(): void {
+    const { leases } = this.#options
+    if (leases === undefined) return this.#seek()
+    this.#forgetting = true
+    void leases.onDetached().then(() => {
+      this.#forgetting = false
+      this.#seek()
+    })
   }
 
   /** S29. */
@@ -280,7 +303,7 @@ class SessionRouter implements Router {
 
   /** Attaches to the best provider that is not just known to fail. */
   #seek(): void {
-    if (this.#closed || this.#connection !== undefined) return
+    if (this.#closed || this.#forgetting || this.#connection !== undefined) return
     const advert = this.#providers.next()
     if (advert === undefined) return
     const { silenceMs = 600 } = this.#options
@@ -295,6 +318,7 @@ class SessionRouter implements Router {
       onResponse: (response) => this.#onResponse(response),
       onLost: (reason, ended) => this.#onLost(reason, ended),
       isOpen: (ino) => this.#options.isOpen(ino),
+      leases: this.#options.leases,
     }
   }
 
@@ -313,7 +337,7 @@ class SessionRouter implements Router {
     this.#options.log?.('provider.lost', { provider: node, reason })
     if (node !== undefined) this.#providers.failed(node)
     if (ended) this.#onSessionEnded()
-    this.#seek()
+    this.#forgetLeases()
   }
 
   /** A new session under the same mount; only what may or may not have happened under the old one is lost. */
@@ -343,8 +367,9 @@ class SessionRouter implements Router {
   }
 
   #hello(): Hello {
-    const { host, path, pid = process.pid } = this.#options
-    return { session: this.#slots.session, host, pid, path, nonce: this.#nonce, leases: false, attach: 0n }
+    const { host, leases, path, pid = process.pid } = this.#options
+    const attach = leases === undefined ? 0n : process.hrtime.bigint()
+    return { session: this.#slots.session, host, pid, path, nonce: this.#nonce, leases: leases !== undefined, attach }
   }
 
   #nextId(): number {

@@ -14,6 +14,7 @@ import { resentBit } from '../../../fs-driver/protocol/request.ts'
 import type { CallIdentity, FileCall, FileClient, FileResult } from '../../../fs-driver/router/file-client.ts'
 import { errnos, FsError } from '../../../proto/errno.ts'
 import type { Caller } from '../../../proto/generated/file-service.ts'
+import { quietCaches } from '../../fixtures/quiet-caches.ts'
 import { kernelRequest, wire } from '../../fixtures/wire.ts'
 
 interface Asked {
@@ -54,6 +55,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     },
     client,
     state,
+    coherence: quietCaches().coherence,
     callers: new Callers(status, () => 0),
     interruptions: new Interruptions(status, () => 0),
     wanted: wantedCapabilities,

@@ -1,0 +1,79 @@
+import { write, writeSync } from 'node:fs'
+import type { Log } from '../log.ts'
+import { encodeNotification } from '../protocol/notification.ts'
+
+/**
+ * Notifications that may wait in the kernel, in work at once. Each holds a thread of the pool meanwhile, and two more read
+ * requests, on which the others may depend.
+ */
+const lanes = 8
+
+/** Nothing there to do, or nobody there any more. */
+const harmless: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED', 'ENOTCONN', 'EBADF'])
+
+/**
+ * Tells the kernel to forget. What may wait there, for a request that this very process has yet to answer, is never
+ * written by the main thread.
+ */
+export class Notifier {
+  readonly #fd: number
+  readonly #log: Log
+  readonly #queue: { readonly bytes: Buffer; readonly done: () => void }[] = []
+  #busy = 0
+
+  constructor(fd: number, log: Log) {
+    this.#fd = fd
+    this.#log = log
+  }
+
+  /** Every name that the kernel has is asked for again before its next use. Never waits. */
+  forgetNames(): void {
+    this.#now(encodeNotification({ kind: 'INC_EPOCH' }))
+  }
+
+  /** Never waits. @returns false: the kernel has no such inode, though it may be about to make it */
+  forgetAttributes(ino: bigint): boolean {
+    return this.#now(encodeNotification({ kind: 'INVAL_INODE', ino, offset: -1n, length: 0n }))
+  }
+
+  /**
+   * Pages from `offset` on (`length` 0: to the end), and attributes. Waits for requests that touch these pages.
+   * Resolves when they are gone; never rejects.
+   */
+  forgetPages(ino: bigint, offset: bigint, length: bigint): Promise<void> {
+    const bytes = encodeNotification({ kind: 'INVAL_INODE', ino, offset, length })
+    return new Promise((done) => {
+      this.#queue.push({ bytes, done })
+      this.#next()
+    })
+  }
+
+  #now(bytes: Buffer): boolean {
+    try {
+      writeSync(this.#fd, bytes)
+      return true
+    } catch (error) {
+      this.#judge(error as NodeJS.ErrnoException)
+      return false
+    }
+  }
+
+  #next(): void {
+    while (this.#busy < lanes) {
+      const next = this.#queue.shift()
+      if (next === undefined) return
+      this.#busy++
+      write(this.#fd, next.bytes, (error) => {
+        this.#busy--
+        if (error !== null) this.#judge(error)
+        next.done()
+        this.#next()
+      })
+    }
+  }
+
+  #judge(error: NodeJS.ErrnoException): void {
+    if (harmless.has(error.code ?? '')) return
+    this.#log.error('fuse.notification-refused', { code: error.code, stack: error.stack })
+  }
+}
