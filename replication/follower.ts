@@ -257,6 +257,7 @@ export class Follower {
     const { opened } = this.#core.ports.storage
     this.#askedAt = now
     this.#attempt += 1
+    this.#early.clear()
     send(this.#core, this.#leader.node, {
       kind: 'attach',
       attempt: this.#attempt,
@@ -281,6 +282,7 @@ export class Follower {
     this.#number = 0
     this.#target.start(this.#leader.node, this.#attempt)
     this.#core.ports.host.roleChanged()
+    this.#takeInOrder()
   }
 
   /** What was flushed of the tail that goes says nothing about what will stand in its place. */
@@ -309,8 +311,13 @@ export class Follower {
   }
 
   #onStream(message: StreamMessage & Envelope): void {
-    if (!this.#attached || message.attempt !== this.#attempt || message.number <= this.#number) return
+    if (message.attempt !== this.#attempt || (this.#attached && message.number <= this.#number)) return
     if (this.#early.size < earlyMax) this.#early.set(message.number, message)
+    this.#takeInOrder()
+  }
+
+  /** What has overtaken others, or the answer to our question to attach, waits for them. */
+  #takeInOrder(): void {
     let next = this.#early.get(this.#number + 1)
     while (next !== undefined && this.#attached) {
       this.#early.delete(next.number)

@@ -122,6 +122,7 @@ export class Primary {
       member.remindOfFlush(flushPatience * this.#core.timing.retry)
     }
     this.#slices.onTick(this.#members.values())
+    this.#verifications.onTick()
     this.#set.onTick()
     this.#advance()
   }
@@ -146,6 +147,7 @@ export class Primary {
     if (message.kind === 'attach') {
       if (this.#isLate(member, message.incarnation)) return
       answerAttach(this.#core, this, this.#set, member, message)
+      if (member.mode === 'following') this.#verifications.onAttached(from)
       this.#advance()
       return
     }

@@ -219,9 +219,9 @@ export const mutations: readonly Mutation[] = [
     name: 'serve reads before the epoch is marked',
     rule: 'R6',
     edits: [core('primary.ts', 'return this.established() && !handedOver &&', 'return !handedOver &&')],
-    faults: 'disks',
+    faults: 'crashes',
     profile: busy,
-    within: 150,
+    within: 300,
     noticedBy: ['reads', 'linearizability'],
   },
   {

@@ -1,6 +1,8 @@
 import t from 'tap'
+import type { Key } from '../../proto/ids.ts'
 import { longJournal, Scenario, shortJournal } from './scenario.ts'
 import { runSeeds, type SeedResult } from './seeds.ts'
+import type { Digests } from './server.ts'
 
 void t.test('R40: a cut without changes moves nothing, however many epochs came and went', async (t) => {
   const scenario = new Scenario({ storage: longJournal })
@@ -77,4 +79,26 @@ void t.test('clocks that drift more than the margin are out of contract, and it 
     },
   })
   t.match(seen?.violation?.checker, /reads|linearizability|exactly once/)
+})
+
+void t.test('a comparison whose question was lost on the way to a mirror is answered all the same', async (t) => {
+  const scenario = new Scenario({ storage: longJournal })
+  const { world } = scenario
+  scenario.write(2)
+  const primary = scenario.primary()
+  const mirror = scenario.mirror()
+  const heal = world.network.cut(primary.node, mirror.node)
+  let digests: Digests | undefined
+  const item = { kind: 'keyRange', from: '' as Key, to: undefined } as const
+  primary.process?.step(() => {
+    primary.process?.server.verify(item, (found) => {
+      digests = found
+    })
+  })
+  scenario.wait(100)
+  heal()
+  scenario.until('it is answered', () => digests !== undefined)
+  t.equal(digests?.size, 3)
+  t.equal(world.directory.current.record.inSync.length, 3, 'nobody had to leave')
+  t.ok(world.events.get('reattaches'), 'but somebody had to attach anew')
 })
