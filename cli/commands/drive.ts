@@ -54,6 +54,7 @@ export async function drive(command: DriveCommand): Promise<void> {
     path: command.dir,
     pid: command.owner,
     isOpen: (ino) => driverState.isOpen(ino),
+    onSessionEnded: () => driverState.locks.lose(),
     slotFile,
     unavailableMs: settings.mount.unavailable_seconds * 1000,
     log: (event, fields) => log.info(event, fields),
@@ -61,7 +62,7 @@ export async function drive(command: DriveCommand): Promise<void> {
   let router: Router | undefined
   const wanted = wantedCapabilities | cachingCapabilities
   await runDriver({ fd: deviceFd, connect, state: driverState, leaseFile, resend, wanted, log })
-  await router?.close()
+  await router?.end()
   directory.close()
   await watch.close()
 }

@@ -1,21 +1,26 @@
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import type { Negotiated } from '../protocol/negotiate.ts'
 import { HandleTable } from './handle-table.ts'
+import { HeldLocks } from './held-locks.ts'
 
 /** A record: u32 kind, u32 and two u64 as the kind says. */
 const recordSize = 24
-const kinds = { negotiated: 1, opened: 2, released: 3 } as const
+const kinds = { negotiated: 1, opened: 2, released: 3, locked: 4 } as const
 
 /** The file is written anew when it has so many records, and far more than there is to say. */
 const compactAt = 8192
 
 /**
- * What a driver must know that takes over a mount from one that died: what was negotiated, and what is open. Kept in a
+ * What a driver must know that takes over a mount from one that died: what was negotiated, what is open, and through
+ * which handles something may be locked. Kept in a
  * log that each change is appended to before the kernel hears of it. It needs to outlive the process, not the machine:
  * a mount does not do that either. So it is never synced, and best kept on tmpfs.
  */
 export class DriverState {
   readonly handles = new HandleTable()
+  readonly locks = new HeldLocks()
+  /** Handles that a record says of that something may be locked through them. */
+  readonly #locked = new Set<bigint>()
   readonly #path: string
   #fd: number
   #records = 0
@@ -31,6 +36,7 @@ export class DriverState {
     this.#path = path
     this.#fd = openSync(path, 'a+', 0o600)
     this.#load(readFileSync(path))
+    for (const { fh, ino } of this.handles) if (this.#locked.has(fh)) this.locks.inherit(ino, fh)
     this.#compact()
   }
 
@@ -52,8 +58,20 @@ export class DriverState {
     if (this.handles.add(fh, ino)) this.#append(record(kinds.opened, { b: fh, c: ino }))
   }
 
+  /** Whatever was locked through the handle is free. */
   released(fh: bigint): void {
-    if (this.handles.remove(fh)) this.#append(record(kinds.released, { b: fh }))
+    this.#locked.delete(fh)
+    const ino = this.handles.remove(fh)
+    if (ino === undefined) return
+    this.locks.released(ino, fh)
+    this.#append(record(kinds.released, { b: fh }))
+  }
+
+  /** Something is about to be locked through the handle. */
+  locked(fh: bigint, ino: bigint): void {
+    if (this.#locked.has(fh)) return
+    this.#locked.add(fh)
+    this.#append(record(kinds.locked, { b: fh, c: ino }))
   }
 
   close(): void {
@@ -73,6 +91,10 @@ export class DriverState {
           break
         case kinds.released:
           this.handles.remove(b)
+          this.#locked.delete(b)
+          break
+        case kinds.locked:
+          this.#locked.add(b)
           break
         default:
           break
@@ -89,7 +111,10 @@ export class DriverState {
   /** The present state in a new file, which then takes the old one's name. */
   #compact(): void {
     const records = this.#negotiated === undefined ? [] : [negotiatedRecord(this.#negotiated)]
-    for (const { fh, ino } of this.handles) records.push(record(kinds.opened, { b: fh, c: ino }))
+    for (const { fh, ino } of this.handles) {
+      records.push(record(kinds.opened, { b: fh, c: ino }))
+      if (this.#locked.has(fh)) records.push(record(kinds.locked, { b: fh, c: ino }))
+    }
     const fresh = `${this.#path}.new`
     rmSync(fresh, { force: true })
     const fd = openSync(fresh, 'a', 0o600)

@@ -15,6 +15,7 @@ import type { DriverState } from './driver-state.ts'
 import { isCachedHandle } from './handle-table.ts'
 import { Interrupt } from './interrupt.ts'
 import type { Interruptions } from './interruptions.ts'
+import { LockCalls, type LockPlan } from './locks.ts'
 import type { Calling } from './plan.ts'
 import { planOf } from './plan.ts'
 import { replyForError } from './reply-error.ts'
@@ -46,6 +47,14 @@ export interface DriverParts {
 const inFlightMax = 1024
 const inFlightBytesMax = 128 << 20
 
+/**
+ * Processes that wait for locks take nothing from others, but each is asked for every second. Beyond it a lock that is
+ * held by somebody else is ENOLCK.
+ */
+const lockWaitsMax = 2048
+/** INTERRUPTs that came before the request they are for: two readers of one device may be overtaken. */
+const earlyInterruptsMax = 64
+
 /** What the layouts are before INIT has come: those of every kernel that is new enough. */
 const beforeInit: Negotiated = { minor: 0, flags: 0n, maxReadahead: 0 }
 
@@ -61,6 +70,8 @@ interface InFlight {
   readonly request: Request
   readonly interrupt: Interrupt
   readonly bytes: number
+  /** Perhaps for ever: it takes none of the room, and a signal ends it at once. */
+  readonly waits: boolean
 }
 
 /**
@@ -71,11 +82,16 @@ export class Driver {
   readonly #parts: DriverParts
   /** By `unique` as the kernel said it. */
   readonly #inFlight = new Map<bigint, InFlight>()
+  readonly #earlyInterrupts = new Set<bigint>()
+  readonly #locks: LockCalls
   #inFlightBytes = 0
+  /** Of those in flight: that wait for locks. */
+  #lockWaits = 0
   #paused = false
 
   constructor(parts: DriverParts) {
     this.#parts = parts
+    this.#locks = new LockCalls(parts.client, parts.state.locks)
   }
 
   get inFlight(): number {
@@ -114,6 +130,7 @@ export class Driver {
     const { unique } = request.header
     // Sent again while it is in work: the answer to the first is the answer to both.
     if (this.#inFlight.has(unique)) return
+    if (this.#hasLostLocks(request)) return this.#reply(request, { kind: 'error', errno: errnos.EIO })
     const plan = planOf(request)
     switch (plan.kind) {
       case 'nothing':
@@ -127,9 +144,11 @@ export class Driver {
       case 'interrupt':
         this.#interrupt(plan.target)
         return
+      case 'lock':
+      case 'unlock':
+      case 'flush':
       case 'release':
-        this.#parts.state.released(plan.fh)
-        this.#reply(request, { kind: 'done' })
+        this.#startLock(request, plan)
         return
       case 'call':
         if (this.#isListed(request)) this.#reply(request, { kind: 'listing', data: Buffer.alloc(0), endsAt: undefined })
@@ -153,10 +172,16 @@ export class Driver {
     }
   }
 
-  /** A request that is not known was answered already, or has yet to be sent again. */
+  /** A request that is not known was answered already, or has yet to be sent again, or is just being read. */
   #interrupt(target: bigint): void {
     const found = this.#inFlight.get(target)
-    if (found === undefined) return
+    if (found === undefined) {
+      const [oldest] = this.#earlyInterrupts
+      if (this.#earlyInterrupts.size >= earlyInterruptsMax && oldest !== undefined) this.#earlyInterrupts.delete(oldest)
+      this.#earlyInterrupts.add(target)
+      return
+    }
+    if (found.waits) return found.interrupt.abort()
     const { pid } = found.request.header
     this.#parts.interruptions.add(target, { pid, abort: () => found.interrupt.abort() })
   }
@@ -243,6 +268,46 @@ export class Driver {
     }
   }
 
+  /** Its locks went with their session: who relied on them must not go on as if he had them. */
+  #hasLostLocks(request: Request): boolean {
+    const { op, args } = request
+    const relies = op === 'READ' || op === 'WRITE' || op === 'SETLK' || op === 'SETLKW'
+    return relies && this.#parts.state.locks.isLost(args.fh)
+  }
+
+  #startLock(request: Request, plan: LockPlan): void {
+    const { state } = this.#parts
+    if (plan.kind === 'lock') state.locked(plan.handle, plan.range.ino)
+    if (!this.#locks.isNothing(plan)) return void this.#executeLock(request, plan)
+    if (plan.kind === 'release') state.released(plan.fh)
+    this.#reply(request, { kind: 'done' })
+  }
+
+  /** As `#execute`, with as many calls as it takes. */
+  async #executeLock(request: Request, plan: LockPlan): Promise<void> {
+    const { callers, client, log, state } = this.#parts
+    const { header } = request
+    const { unique } = header
+    const number = unique & ~resentBit
+    const asked = this.#mayWaitFor(plan) ? plan : ({ ...plan, waits: false, refusal: 'ENOLCK' } as const)
+    const signal = this.#begin(request, asked.kind === 'lock' && asked.waits)
+    let body: ReplyBody
+    try {
+      const caller = callers.of(header, { judged: false })
+      body = await this.#locks.perform(asked, { unique: number, caller, signal })
+    } catch (error) {
+      body = replyForError(error, { op: request.op, unique, log })
+    }
+    this.#end(unique)
+    if (plan.kind === 'release') state.released(plan.fh)
+    this.#reply(request, body)
+    client.answered?.(number)
+  }
+
+  #mayWaitFor(plan: LockPlan): boolean {
+    return plan.kind !== 'lock' || !plan.waits || this.#lockWaits < lockWaitsMax
+  }
+
   /** O_SYNC: a write that reached no disk is no write. */
   async #fsync({ header }: Request, signal: InterruptSignal): Promise<void> {
     const { callers, client } = this.#parts
@@ -251,11 +316,14 @@ export class Driver {
     await client.call(call, callers.of(header, { judged: false }), how)
   }
 
-  #begin(request: Request): InterruptSignal {
+  #begin(request: Request, waits = false): InterruptSignal {
     const interrupt = new Interrupt()
+    const { unique } = request.header
     const bytes = request.op === 'WRITE' ? request.args.data.length : request.op === 'READ' ? request.args.length : 0
-    this.#inFlight.set(request.header.unique, { request, interrupt, bytes })
+    this.#inFlight.set(unique, { request, interrupt, bytes, waits })
     this.#inFlightBytes += bytes
+    if (waits) this.#lockWaits++
+    if (this.#earlyInterrupts.delete(unique)) this.#interrupt(unique)
     if (!this.#paused && !this.#hasRoom()) {
       this.#paused = true
       this.#parts.kernel.pause()
@@ -265,7 +333,9 @@ export class Driver {
 
   #end(unique: bigint): void {
     const { interruptions, kernel } = this.#parts
-    this.#inFlightBytes -= this.#inFlight.get(unique)?.bytes ?? 0
+    const ended = this.#inFlight.get(unique)
+    this.#inFlightBytes -= ended?.bytes ?? 0
+    if (ended?.waits) this.#lockWaits--
     this.#inFlight.delete(unique)
     interruptions.remove(unique)
     if (this.#paused && this.#hasRoom()) {
@@ -275,7 +345,7 @@ export class Driver {
   }
 
   #hasRoom(): boolean {
-    return this.#inFlight.size < inFlightMax && this.#inFlightBytes < inFlightBytesMax
+    return this.#inFlight.size - this.#lockWaits < inFlightMax && this.#inFlightBytes < inFlightBytesMax
   }
 
   /** What is open is noted before the kernel can know of it, so that it is not forgotten if this process dies. */

@@ -100,14 +100,14 @@ export class HandleTable {
     return true
   }
 
-  /** @returns false: it was not there */
-  remove(fh: bigint): boolean {
+  /** @returns the inode that it was of; undefined: it was not there */
+  remove(fh: bigint): bigint | undefined {
     const handle = this.#handles.get(fh)
-    if (handle === undefined) return false
+    if (handle === undefined) return undefined
     this.#handles.delete(fh)
     this.unuse(handle.ino)
     this.#countMode(fh, handle.ino, -1)
-    return true
+    return handle.ino
   }
 
   /** The directory was listed to its end, which is at `cookie`. */

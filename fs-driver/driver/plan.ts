@@ -7,7 +7,9 @@ import { openFlags } from '../protocol/reply.ts'
 import type { Request, RequestOf } from '../protocol/request.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
 import { handleOf, opensForWriting } from './handle-table.ts'
+import type { LockPlan } from './locks.ts'
 import { planIoctl } from './plan-ioctl.ts'
+import { planLock } from './plan-locks.ts'
 import { planRange } from './plan-ranges.ts'
 import {
   answerAttributes,
@@ -28,7 +30,7 @@ export type Plan =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'initialize'; readonly offer: InitOffer }
   | { readonly kind: 'interrupt'; readonly target: bigint }
-  | { readonly kind: 'release'; readonly fh: bigint }
+  | LockPlan
   | Calling
 
 export interface Calling {
@@ -46,13 +48,10 @@ export interface Calling {
   readonly answer: (result: FileResult, validMs?: (ino: bigint) => number) => ReplyBody
 }
 
-const openFlagBits = { accessMode: 0o3, append: 0o2000, dsync: 0o10000 } as const
+const openFlagBits = { append: 0o2000, dsync: 0o10000 } as const
 
 /** Kinds of requests that no server of ours knows. ENOSYS: the kernel does not ask again, and does without or by itself. */
 const refusals = {
-  GETLK: 'ENOSYS',
-  SETLK: 'ENOSYS',
-  SETLKW: 'ENOSYS',
   BMAP: 'ENOSYS',
   POLL: 'ENOSYS',
   SETUPMAPPING: 'ENOSYS',
@@ -73,16 +72,19 @@ export function planOf(request: Request): Plan {
       return { kind: 'initialize', offer: request.args }
     case 'INTERRUPT':
       return { kind: 'interrupt', target: request.args.target }
-    case 'RELEASE':
-    case 'RELEASEDIR':
-      return { kind: 'release', fh: request.args.fh }
     case 'FORGET':
     case 'BATCH_FORGET':
     case 'NOTIFY_REPLY':
       return nothing // inode numbers mean something without a lookup count
-    case 'FLUSH':
     case 'DESTROY':
-      return { kind: 'local', reply: done } // nothing is held back, and the kernel keeps the locks
+      return { kind: 'local', reply: done }
+    case 'FLUSH':
+    case 'RELEASE':
+    case 'RELEASEDIR':
+    case 'GETLK':
+    case 'SETLK':
+    case 'SETLKW':
+      return planLock(request)
     case 'LOOKUP':
     case 'SYMLINK':
     case 'MKNOD':
@@ -93,9 +95,10 @@ export function planOf(request: Request): Plan {
     case 'TMPFILE':
       return planCreate(request)
     case 'STATX':
-      return asking({ $case: 'getattr', value: { ino: request.header.nodeid } }, answerStatx)
     case 'GETATTR':
-      return asking({ $case: 'getattr', value: { ino: request.header.nodeid } }, answerAttributes)
+    case 'READLINK':
+    case 'STATFS':
+      return planQuery(request)
     case 'SETATTR':
       return planSetattr(request)
     case 'UNLINK':
@@ -127,10 +130,6 @@ export function planOf(request: Request): Plan {
     case 'FSYNCDIR':
     case 'SYNCFS':
       return asking({ $case: 'fsync', value: { ino: request.header.nodeid } }, answerDone)
-    case 'READLINK':
-      return asking({ $case: 'readlink', value: { ino: request.header.nodeid } }, answerData)
-    case 'STATFS':
-      return asking({ $case: 'statfs', value: {} }, answerSpace)
     case 'GETXATTR':
     case 'LISTXATTR':
       return planXattrs(request)
@@ -182,20 +181,17 @@ function callForDone({ op, header, args }: RequestOf<AnsweredDone>): FileCall {
 }
 
 /**
- * The kernel's cache is passed by, so that other hosts' writes are seen; maps go on working. A file that is open for
- * reading only has nothing to flush when it is closed.
+ * The kernel's cache is passed by, so that other hosts' writes are seen; maps go on working. No file is without a FLUSH
+ * when it is closed: it is what ends the locks of a process.
  */
-function fileFlags(flags: number): number {
-  const direct = openFlags.DIRECT_IO | openFlags.PARALLEL_DIRECT_WRITES
-  return (flags & openFlagBits.accessMode) === 0 ? direct | openFlags.NOFLUSH : direct
-}
+const fileFlags = openFlags.DIRECT_IO | openFlags.PARALLEL_DIRECT_WRITES
 
 function planOpen({ op, header, args }: RequestOf<'OPEN' | 'OPENDIR'>): Plan {
   const value = { ino: header.nodeid, flags: args.flags, killPrivileges: args.killPrivileges }
   const opened = {
     kind: 'opened',
     fh: handleOf(header.unique, args.flags),
-    flags: op === 'OPEN' ? fileFlags(args.flags) : 0,
+    flags: op === 'OPEN' ? fileFlags : 0,
   } as const
   const answer = (result: FileResult): ReplyBody => {
     expectResult(result, 'attributes')
@@ -207,7 +203,7 @@ function planOpen({ op, header, args }: RequestOf<'OPEN' | 'OPENDIR'>): Plan {
 function planCreate({ op, header, args }: RequestOf<'CREATE' | 'TMPFILE'>): Plan {
   const { mode, umask, flags } = args
   const parent = header.nodeid
-  const opened = { fh: handleOf(header.unique, flags), flags: fileFlags(flags) }
+  const opened = { fh: handleOf(header.unique, flags), flags: fileFlags }
   const call: FileCall =
     op === 'TMPFILE'
       ? { $case: 'tmpfile', value: { parent, mode, umask, flags } }
@@ -218,6 +214,13 @@ function planCreate({ op, header, args }: RequestOf<'CREATE' | 'TMPFILE'>): Plan
     judged: true,
     answer: (result) => ({ kind: 'created', attributes: entryOf(result), ...opened }),
   }
+}
+
+function planQuery({ op, header }: RequestOf<'STATX' | 'GETATTR' | 'READLINK' | 'STATFS'>): Plan {
+  if (op === 'STATFS') return asking({ $case: 'statfs', value: {} }, answerSpace)
+  const value = { ino: header.nodeid }
+  if (op === 'READLINK') return asking({ $case: 'readlink', value }, answerData)
+  return asking({ $case: 'getattr', value }, op === 'STATX' ? answerStatx : answerAttributes)
 }
 
 function planSetattr({ header, args }: RequestOf<'SETATTR'>): Plan {

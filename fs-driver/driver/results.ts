@@ -21,6 +21,10 @@ export const answerData = (result: FileResult): ReplyBody => ({
   kind: 'data',
   data: expectResult(result, 'data').value,
 })
+export const answerLock = (result: FileResult): ReplyBody => ({
+  kind: 'lock',
+  lock: expectResult(result, 'heldLock').value,
+})
 export const answerSpace = (result: FileResult): ReplyBody => ({
   kind: 'space',
   space: expectResult(result, 'space').value,

@@ -32,17 +32,14 @@ export const capabilities = {
 
 /**
  * What is asked for while the kernel may cache nothing. POSIX_ACL: without it the kernel, which looks first, would refuse
- * whom only an ACL lets in; it costs a GETXATTR where group bits decide about who is not the owner. Not here, and why: WRITEBACK_CACHE (the kernel would ignore
- * other hosts' sizes and times), AUTO_INVAL_DATA (it beats EXPLICIT_INVAL_DATA), POSIX_LOCKS and FLOCK_LOCKS (the
-<<<<<<< HEAD
- * kernel locks locally while the servers know no locks), CACHE_SYMLINKS (a cache), and
- * `listingCapabilities`.
-=======
- * kernel locks locally while the servers know no locks), and `cachingCapabilities`.
->>>>>>> 742e9d4 (wip)
+ * whom only an ACL lets in; it costs a GETXATTR where group bits decide about who is not the owner. POSIX_LOCKS and
+ * FLOCK_LOCKS: else the kernel locks locally. Not here, and why: WRITEBACK_CACHE (the kernel would ignore other hosts'
+ * sizes and times), AUTO_INVAL_DATA (it beats EXPLICIT_INVAL_DATA), and `cachingCapabilities`.
  */
 export const wantedCapabilities: bigint =
   capabilities.ASYNC_READ |
+  capabilities.POSIX_LOCKS |
+  capabilities.FLOCK_LOCKS |
   capabilities.ATOMIC_O_TRUNC |
   capabilities.BIG_WRITES |
   capabilities.DONT_MASK |

@@ -38,6 +38,15 @@ const copying = (b: Body) => {
 
 const closing = (b: Body) => ({ fh: b.u64(), flags: b.u32(), releaseFlags: b.u32(), lockOwner: b.u64() })
 const syncing = (b: Body) => ({ fh: b.u64(), dataOnly: (b.u32() & 1) !== 0 })
+
+/** fuse_lk_in: GETLK, SETLK, SETLKW. `unlock`: F_UNLCK, in SETLK and SETLKW; `flock`: FUSE_LK_FLOCK. */
+const locking = (b: Body) => {
+  const [fh, owner, start, end, type] = [b.u64(), b.u64(), b.u64(), b.u64(), b.u32()]
+  if (type > 2) throw new MalformedError(`a lock of type ${type}`)
+  const [pid, flags] = [b.u32(), b.u32()]
+  return { fh, owner, start, end, exclusive: type === 1, unlock: type === 2, pid, flock: (flags & 1) !== 0 }
+}
+
 const asking = (b: Body) => ({ length: b.u32(), padding: b.u32() })
 
 /** WRITE.write_flags. Source: FUSE_WRITE_CACHE, FUSE_WRITE_KILL_SUIDGID. */
@@ -121,9 +130,9 @@ export const opcodes = {
   READDIR: { code: 28, answered: true, decode: reading },
   RELEASEDIR: { code: 29, answered: true, decode: closing },
   FSYNCDIR: { code: 30, answered: true, decode: syncing },
-  GETLK: { code: 31, answered: true, decode: nothing },
-  SETLK: { code: 32, answered: true, decode: nothing },
-  SETLKW: { code: 33, answered: true, decode: nothing },
+  GETLK: { code: 31, answered: true, decode: locking },
+  SETLK: { code: 32, answered: true, decode: locking },
+  SETLKW: { code: 33, answered: true, decode: locking },
   ACCESS: { code: 34, answered: true, decode: (b: Body) => ({ mask: b.u32() }) },
   CREATE: {
     code: 35,

@@ -1,4 +1,4 @@
-import type { Attributes, Space } from '../../proto/generated/file-service.ts'
+import type { Attributes, HeldLock, Space } from '../../proto/generated/file-service.ts'
 import type { Validity } from './attributes.ts'
 import { attributesSize, entrySize, notValid, putAbsence, putAttributes, putDuration, putEntry } from './attributes.ts'
 import type { Negotiated } from './negotiate.ts'
@@ -13,7 +13,6 @@ export const openFlags = {
   DIRECT_IO: 1 << 0,
   KEEP_CACHE: 1 << 1,
   CACHE_DIR: 1 << 3,
-  NOFLUSH: 1 << 5,
   PARALLEL_DIRECT_WRITES: 1 << 6,
 } as const
 
@@ -38,6 +37,8 @@ export type ReplyBody =
   | { readonly kind: 'data'; readonly data: Uint8Array }
   /** Packed by packListing. `endsAt`: with it the directory has been listed to its end, which has this offset. */
   | { readonly kind: 'listing'; readonly data: Uint8Array; readonly endsAt: bigint | undefined }
+  /** Of GETLK: what stands in the way of the lock asked about. */
+  | { readonly kind: 'lock'; readonly lock: HeldLock }
   /** Length of an extended attribute, or of all their names. */
   | { readonly kind: 'length'; readonly length: number }
   /** A place in a file, or how many bytes were copied, of 64 bits. */
@@ -130,6 +131,18 @@ function encodeIoctl(unique: bigint, data: Uint8Array): Buffer {
   return bytes
 }
 
+const [readLock, writeLock, noLock] = [0, 1, 2] // F_RDLCK, F_WRLCK, F_UNLCK
+
+/** fuse_lk_out, 24 bytes. */
+function encodeLock(unique: bigint, { held, exclusive, start, end, pid }: HeldLock): Buffer {
+  const { bytes, view } = message(unique, 24)
+  view.setBigUint64(16, start, true)
+  view.setBigUint64(24, end, true)
+  view.setUint32(32, held ? (exclusive ? writeLock : readLock) : noLock, true)
+  view.setUint32(36, pid, true)
+  return bytes
+}
+
 /** fuse_statfs_out, 80 bytes. */
 function encodeSpace(unique: bigint, space: Space): Buffer {
   const { bytes, view } = message(unique, 80)
@@ -198,6 +211,8 @@ export function encodeReply(unique: bigint, body: ReplyBody): readonly Uint8Arra
       return [encodeStatx(unique, body.attributes, body.validMs ?? 0)]
     case 'ioctl':
       return [encodeIoctl(unique, body.data)]
+    case 'lock':
+      return [encodeLock(unique, body.lock)]
     case 'space':
       return [encodeSpace(unique, body.space)]
     case 'negotiated':

@@ -26,6 +26,8 @@ export interface CallIdentity {
    * is heard later. Not called for what no provider has said. `leased`: see Response.leased.
    */
   readonly onOutcome?: (outcome: Outcome, leased: readonly bigint[]) => void
+  /** Waits however long no provider answers: what must not be left undone, and nobody waits for. */
+  readonly patient?: boolean
 }
 
 /** As much of an AbortSignal as is needed: a real one costs more than all else that is done for a request. */

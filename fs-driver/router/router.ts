@@ -33,12 +33,16 @@ export interface RouterOptions {
   readonly transport?: Transport
   /** Keeps what providers lease; without it none are taken. */
   readonly leases?: LeaseHolder
+  /** The servers have ended the session: locks, and whatever else belonged to it, are gone. */
+  onSessionEnded?(): void
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
 export interface Router extends Required<FileClient> {
-  /** What is still under way fails with EIO. */
+  /** What is still under way fails with EIO. The session goes on at the servers, for a driver that takes over. */
   close(): Promise<void>
+  /** The mount is gone: the same, but the servers end the session at once, if one can be reached soon. */
+  end(): Promise<void>
   /** Where the session is attached; undefined: nowhere at present. */
   provider(): NodeId | undefined
 }
@@ -46,6 +50,8 @@ export interface Router extends Required<FileClient> {
 const tickMs = 50
 const heartbeatMs = 150
 const welcomeMs = 1500
+/** So long it is tried to end a session that is not needed any more; later the servers do it by themselves. */
+const endMs = 2000
 /** As many as the servers give a session. */
 const slotsMax = 128
 
@@ -95,6 +101,8 @@ class SessionRouter implements Router {
   #forgetting = false
   #lastId = 0
   #closed = false
+  /** Called when the session has ended at the servers, by our wish. */
+  #ending: (() => void) | undefined
 
   constructor(options: RouterOptions) {
     this.#options = options
@@ -147,6 +155,20 @@ class SessionRouter implements Router {
     if (held === undefined) return
     this.#held.delete(unique)
     for (const slot of held) this.#slots.giveBack(slot)
+  }
+
+  async end(): Promise<void> {
+    if (!this.#closed && this.#slots.session !== 0n) {
+      await new Promise<void>((resolve) => {
+        const limit = setTimeout(resolve, endMs)
+        this.#ending = () => {
+          clearTimeout(limit)
+          resolve()
+        }
+        if (this.#connection?.welcomed) this.#connection.send(endSession)
+      })
+    }
+    await this.close()
   }
 
   async close(): Promise<void> {
@@ -218,9 +240,12 @@ class SessionRouter implements Router {
       return this.#fail(pending, fsError(errno))
     }
     if (reply?.kind === undefined) return this.#fail(pending, new FsError('EIO', 'a reply without contents'))
-    onOutcome?.({ kind: 'result', result: reply.kind }, leased)
-    this.#forget(pending)
-    pending.resolve(reply.kind)
+    const { kind } = reply
+    onOutcome?.({ kind: 'result', result: kind }, leased)
+    // Nothing was done that might be done twice: whoever asks again may be asked anew. A wait for a lock takes no slot.
+    const isKept = kind.$case !== 'locked' || kind.value.granted
+    this.#forget(pending, isKept)
+    pending.resolve(kind)
   }
 
   /** An answer may be overtaken by a later one. Of two epochs the later is greater. */
@@ -244,10 +269,11 @@ class SessionRouter implements Router {
     pending.reject(error)
   }
 
-  #forget(pending: Pending): void {
+  #forget(pending: Pending, isKept = true): void {
     this.#pending.delete(pending.id)
     pending.how.signal?.removeEventListener('abort', pending.onAbort)
     if (pending.slot === undefined) return
+    if (!isKept) return this.#slots.giveBack(pending.slot)
     // A driver that takes over before the kernel has the answer asks again: until then the slot keeps the reply.
     const { unique } = pending.how
     const held = this.#held.get(unique)
@@ -296,6 +322,7 @@ class SessionRouter implements Router {
   #wait(): void {
     const { unavailableMs = 60_000 } = this.#options
     for (const pending of this.#pending.values()) {
+      if (pending.how.patient === true) continue
       pending.waitedMs += tickMs
       if (pending.waitedMs > unavailableMs) this.#fail(pending, new FsError('EIO', 'no provider answers'))
     }
@@ -327,6 +354,7 @@ class SessionRouter implements Router {
     if (connection === undefined) return
     this.#options.log?.('provider.attached', { provider, session: String(session) })
     if (session !== this.#slots.session) this.#slots.session = session
+    if (this.#ending !== undefined) connection.send(endSession)
     for (const pending of this.#pending.values()) this.#proceed(pending)
     this.#keepSpareWarm(connection)
   }
@@ -336,6 +364,7 @@ class SessionRouter implements Router {
     this.#connection = undefined
     this.#options.log?.('provider.lost', { provider: node, reason })
     if (node !== undefined) this.#providers.failed(node)
+    if (ended && this.#ending !== undefined) return this.#ending()
     if (ended) this.#onSessionEnded()
     this.#forgetLeases()
   }
@@ -343,6 +372,7 @@ class SessionRouter implements Router {
   /** A new session under the same mount; only what may or may not have happened under the old one is lost. */
   #onSessionEnded(): void {
     this.#options.log?.('session.ended', { session: String(this.#slots.session) })
+    this.#options.onSessionEnded?.()
     this.#nonce = randomUUID()
     this.#slots.session = 0n
     for (const pending of this.#pending.values()) {
@@ -378,6 +408,8 @@ class SessionRouter implements Router {
     return this.#lastId
   }
 }
+
+const endSession = { kind: { $case: 'endSession', value: {} } } as const
 
 const now = (): number => performance.now()
 

@@ -14,6 +14,10 @@ import { waitFor } from '../fixtures/wait.ts'
 export const root: Caller = { uid: 0, gid: 0, groups: [], pid: 1 }
 const volume = 'cluster'
 
+export interface ClusterOptions {
+  readonly sessionTimeoutMs?: number
+}
+
 /** Several file servers, their directory and routers, all in this process, on sockets in a temporary folder. */
 export class Cluster {
   readonly directory: EmbeddedDirectory
@@ -21,15 +25,17 @@ export class Cluster {
   readonly events: string[] = []
   readonly fatal: unknown[] = []
   readonly #timing: Timing
+  readonly #options: ClusterOptions
   readonly #servers = new Map<NodeId, RunningServer>()
   readonly #routers: Router[] = []
   readonly #adverts = new Map<NodeId, Advert>()
   #starts = 0
 
-  private constructor(folder: string, directory: EmbeddedDirectory, timing: Timing) {
+  private constructor(folder: string, directory: EmbeddedDirectory, timing: Timing, options: ClusterOptions) {
     this.folder = folder
     this.directory = directory
     this.#timing = timing
+    this.#options = options
     directory.watch(volume, {
       record: () => {},
       death: () => {},
@@ -40,10 +46,14 @@ export class Cluster {
     })
   }
 
-  static async start(names: readonly string[], timing: Timing = standardTiming): Promise<Cluster> {
+  static async start(
+    names: readonly string[],
+    timing: Timing = standardTiming,
+    options: ClusterOptions = {},
+  ): Promise<Cluster> {
     const folder = mkdtempSync(path.join(tmpdir(), 'banyan-server-'))
     const directory = await EmbeddedDirectory.open(path.join(folder, 'directory'))
-    const cluster = new Cluster(folder, directory, timing)
+    const cluster = new Cluster(folder, directory, timing, options)
     await directory.createRecord(volume, newRecord(names.map(nodeId)))
     await Promise.all(names.map((name) => cluster.startServer(name)))
     await cluster.primary()
@@ -61,6 +71,7 @@ export class Cluster {
       stateDir: path.join(this.folder, name),
       host: 'here',
       timing: this.#timing,
+      ...this.#options,
       log: (event, fields) => {
         const line = `${name} ${event} ${JSON.stringify(fields, text)}`
         this.events.push(line)

@@ -32,6 +32,28 @@ void t.test('a driver that takes over knows what was negotiated and what is open
   first.close()
 })
 
+void t.test(
+  'through which handles something may be locked is known to the next driver, also when the log was cut',
+  async (t) => {
+    const file = stateFile(t)
+    const first = DriverState.open(file, { resend: false })
+    for (const fh of [1n, 2n, 3n]) first.opened(fh, 6n + fh)
+    first.locked(1n, 7n)
+    first.locked(3n, 9n)
+    first.released(3n)
+    for (let round = 0; round < 2; round++) {
+      const next = DriverState.open(file, { resend: true })
+      t.strictSame(
+        [next.locks.isThrough(7n, 1n), next.locks.isThrough(8n, 2n), next.locks.isThrough(9n, 3n)],
+        [true, false, false],
+      )
+      t.ok(next.locks.mayOwn(7n, 4711n), 'whoever it was')
+      next.close()
+    }
+    first.close()
+  },
+)
+
 void t.test('a new mount begins anew', async (t) => {
   const file = stateFile(t)
   const first = DriverState.open(file, { resend: false })

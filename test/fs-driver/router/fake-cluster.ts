@@ -27,6 +27,8 @@ export class FakeCluster implements Transport, ProviderSource {
   readonly arrived: string[] = []
   readonly opened: string[] = []
   ended = new Set<bigint>()
+  /** What is said to locks. */
+  granted = true
   /** How often a session was ended by its own wish. */
   endings = 0
   asked: readonly bigint[] = []
@@ -169,7 +171,9 @@ export class FakeCluster implements Transport, ProviderSource {
         return this.kill(provider.advert.node)
       }
     }
-    const reply = { kind: { $case: 'done', value: {} } as const }
+    const done = { $case: 'done', value: {} } as const
+    const locked = { $case: 'locked', value: { granted: this.granted } } as const
+    const reply = { kind: call.$case === 'lock' ? locked : done }
     const response = { id, errno: 0, ...place, lost: false, reply, leased: [] }
     this.#reply(provider, stream, { kind: { $case: 'response', value: response } })
   }

@@ -221,3 +221,58 @@ void t.test('when all hosts lost power, one change fails and reads go on', async
   await request(files, 5n, mkdir('d'))
   t.same(cluster.effects, ['a', 'b', 'd'])
 })
+
+void t.test('a mount that is gone ends its session; a driver that is closed does not', async (t) => {
+  const cluster = new FakeCluster(['s1', 's2'])
+  const closed = router(t, cluster)
+  await attached(closed, 's1')
+  await closed.close()
+  t.equal(cluster.endings, 0)
+  const ended = router(t, cluster)
+  await attached(ended, 's1')
+  await ended.end()
+  t.equal(cluster.endings, 1)
+  t.equal(await errnoOf(ended.call(getattr, caller, { unique: 1n, step: 0 })), 'EIO')
+  await ended.end()
+})
+
+void t.test('a session is ended where another provider takes it, or left to its time', async (t) => {
+  const cluster = new FakeCluster(['s1', 's2'])
+  const files = router(t, cluster)
+  await attached(files, 's1')
+  cluster.provider('s1').mode = 'frozen'
+  await files.end()
+  t.equal(cluster.endings, 1, 'at s2')
+  const alone = new FakeCluster(['s1'])
+  const lonely = router(t, alone)
+  await attached(lonely, 's1')
+  alone.provider('s1').mode = 'frozen'
+  await lonely.end()
+  t.equal(alone.endings, 0)
+})
+
+void t.test('a lock that was not granted keeps no slot', async (t) => {
+  const cluster = new FakeCluster(['s1'])
+  const files = router(t, cluster)
+  await attached(files, 's1')
+  const range = { ino: 1n, owner: 1n, flock: true, exclusive: true, start: 0n, end: 1n }
+  const lock: FileCall = { $case: 'lock', value: { range, handle: 1n, wait: 0n } }
+  cluster.granted = false
+  for (let step = 0; step < 200; step++) await files.call(lock, caller, { unique: 1n, step })
+  cluster.granted = true
+  await files.call(lock, caller, { unique: 1n, step: 200 })
+  await files.call(mkdir('a'), caller, { unique: 2n, step: 0 })
+  t.equal(cluster.effects.at(-1), 'a')
+})
+
+void t.test('what is patient waits however long nobody answers', async (t) => {
+  const cluster = new FakeCluster(['s1'])
+  const files = router(t, cluster, { unavailableMs: 100 })
+  await attached(files, 's1')
+  cluster.kill('s1')
+  const patient = files.call(mkdir('a'), caller, { unique: 1n, step: 0, patient: true })
+  t.equal(await errnoOf(files.call(mkdir('b'), caller, { unique: 2n, step: 0 })), 'EIO')
+  cluster.provider('s1').mode = 'alive'
+  await patient
+  t.same(cluster.effects, ['a'])
+})
