@@ -87,7 +87,7 @@ export function zeroContents(draft: Draft, ino: bigint, inode: Inode, offset: nu
     // So every file system gives the room back.
     draft.blob({ kind: 'blob.truncate', blob, size: offset })
     draft.blob({ kind: 'blob.truncate', blob, size })
-  } else for (const [from, until] of data) draft.blob({ kind: 'blob.zero', blob, offset: from, length: until - from })
+  } else for (const [from, until] of data) draft.blob({ kind: 'blob.zero', blob, offset: from, count: until - from })
   const last = to === size ? blocksOf(to) : Math.floor(to / holeBlockBytes)
   return { size, blob, holes: saveHoles(draft, ino, inode, withRun(holes, [blocksOf(offset), last])) }
 }

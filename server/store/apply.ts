@@ -56,8 +56,8 @@ function applyToBlob(
       blobs.truncate(effect.blob, effect.size)
       return sums.truncated(effect.blob, effect.size)
     case 'blob.zero':
-      blobs.zero(effect.blob, effect.offset, effect.length)
-      return sums.forget(effect.blob, effect.offset, effect.length)
+      blobs.zero(effect.blob, effect.offset, effect.count)
+      return sums.forget(effect.blob, effect.offset, effect.count)
     case 'blob.delete':
       blobs.delete(effect.blob)
       return sums.deleted(effect.blob)

@@ -74,7 +74,7 @@ function encodeEffect(writer: ByteWriter, effect: Effect, tail: Uint8Array[]): v
       writer.u8(tags.zero)
       writer.u64(effect.blob)
       writer.varint(effect.offset)
-      return writer.varint(effect.length)
+      return writer.varint(effect.count)
     case 'blob.delete':
       writer.u8(tags.deleteBlob)
       return writer.u64(effect.blob)
@@ -128,7 +128,7 @@ function decodeEffect(reader: ByteReader): Effect | HeadEffect | undefined {
     case tags.truncate:
       return { kind: 'blob.truncate', blob: reader.u64(), size: reader.varint() }
     case tags.zero:
-      return { kind: 'blob.zero', blob: reader.u64(), offset: reader.varint(), length: reader.varint() }
+      return { kind: 'blob.zero', blob: reader.u64(), offset: reader.varint(), count: reader.varint() }
     case tags.deleteBlob:
       return { kind: 'blob.delete', blob: reader.u64() }
     default:

@@ -11,6 +11,6 @@ export type Effect =
   | { readonly kind: 'blob.write'; readonly blob: bigint; readonly offset: number; readonly data: Uint8Array }
   /** Exactly `size` bytes long from now on, made if it is not there; what it grew by reads as zeros. */
   | { readonly kind: 'blob.truncate'; readonly blob: bigint; readonly size: number }
-  /** The blob's bytes there are zeros from now on, as far as it reaches; where it can, the disk gets room back. */
-  | { readonly kind: 'blob.zero'; readonly blob: bigint; readonly offset: number; readonly length: number }
+  /** So many bytes there are zeros from now on, as far as the blob reaches; where it can, the disk gets room back. */
+  | { readonly kind: 'blob.zero'; readonly blob: bigint; readonly offset: number; readonly count: number }
   | { readonly kind: 'blob.delete'; readonly blob: bigint }

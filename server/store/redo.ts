@@ -57,6 +57,6 @@ function forget({ sums }: State, effect: Extract<Effect | HeadEffect, { blob: bi
   if (effect.kind === 'blob.write') {
     const length = 'length' in effect ? effect.length : effect.data.length
     sums.forget(effect.blob, effect.offset, length)
-  } else if (effect.kind === 'blob.zero') sums.forget(effect.blob, effect.offset, effect.length)
+  } else if (effect.kind === 'blob.zero') sums.forget(effect.blob, effect.offset, effect.count)
   else sums.truncated(effect.blob, effect.kind === 'blob.truncate' ? effect.size : 0)
 }

@@ -94,7 +94,7 @@ export class TouchedSet {
       case 'blob.write':
         return this.#addRun(effect.blob, effect.offset, effect.offset + lengthOf(effect))
       case 'blob.zero':
-        return this.#addRun(effect.blob, effect.offset, effect.offset + effect.length)
+        return this.#addRun(effect.blob, effect.offset, effect.offset + effect.count)
       case 'blob.truncate':
         return this.#addRun(effect.blob, effect.size, toTheEnd)
       case 'blob.delete':

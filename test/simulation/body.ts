@@ -54,7 +54,7 @@ function toPlain(effect: Effect): Plain {
     case 'blob.truncate':
       return ['truncate', String(effect.blob), effect.size]
     case 'blob.zero':
-      return ['zero', String(effect.blob), effect.offset, effect.length]
+      return ['zero', String(effect.blob), effect.offset, effect.count]
     case 'blob.delete':
       return ['remove', String(effect.blob)]
   }
@@ -66,6 +66,6 @@ function fromPlain([kind, first, second, third]: Plain): Effect {
   const blob = BigInt(first as string)
   if (kind === 'write') return { kind: 'blob.write', blob, offset: second as number, data: text(third as string) }
   if (kind === 'truncate') return { kind: 'blob.truncate', blob, size: second as number }
-  if (kind === 'zero') return { kind: 'blob.zero', blob, offset: second as number, length: third as number }
+  if (kind === 'zero') return { kind: 'blob.zero', blob, offset: second as number, count: third as number }
   return { kind: 'blob.delete', blob }
 }

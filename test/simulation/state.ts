@@ -46,8 +46,8 @@ export class State {
       case 'blob.zero': {
         const data = this.blobs.get(effect.blob)?.slice()
         if (data === undefined) return
-        this.#putBlob(effect.blob, data.fill(0, effect.offset, effect.offset + effect.length))
-        this.#mend(effect.blob, effect.offset, effect.length)
+        this.#putBlob(effect.blob, data.fill(0, effect.offset, effect.offset + effect.count))
+        this.#mend(effect.blob, effect.offset, effect.count)
         return
       }
       case 'blob.delete':
@@ -109,7 +109,7 @@ export function touchOf(effect: Effect): { readonly key: Key } | { readonly rang
     case 'blob.write':
       return { range: { blob: effect.blob, offset: effect.offset, length: effect.data.length } }
     case 'blob.zero':
-      return { range: { blob: effect.blob, offset: effect.offset, length: effect.length } }
+      return { range: { blob: effect.blob, offset: effect.offset, length: effect.count } }
     case 'blob.truncate':
       return { range: { blob: effect.blob, offset: effect.size, length: Math.max(1, blobMax - effect.size) } }
     case 'blob.delete':

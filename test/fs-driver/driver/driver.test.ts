@@ -311,6 +311,22 @@ void t.test('what is open is known from its request to its RELEASE', async (t) =
   t.notOk(state.isOpen(7n))
 })
 
+void t.test('while a file is being made, every inode that it may be counts as open', async (t) => {
+  const { send, asked, state, settled } = bench(t)
+  const creating = wire('02804100 80810000 12000000 00000000 2f00')
+  send(kernelRequest(opcodes.TMPFILE.code, creating, { unique: 10n }))
+  t.ok(state.isOpen(9n))
+  asked[0]?.resolve({ $case: 'entry', value: { attributes } })
+  await settled()
+  const { ino } = attributes
+  t.strictSame([state.isOpen(ino), state.isOpen(ino + 1n)], [true, false], 'it is known now')
+  send(kernelRequest(opcodes.CREATE.code, Buffer.concat([creating.subarray(0, 16), wire('6600')]), { unique: 12n }))
+  t.strictSame([state.isOpen(ino - 1n), state.isOpen(ino + 1n)], [false, true], 'a new one has a greater number')
+  asked[1]?.reject(new FsError('EACCES', 'no'))
+  await settled()
+  t.notOk(state.isOpen(ino + 1n))
+})
+
 void t.test('that a listing has ended is said without asking again', async (t) => {
   const { send, only, asked, replies, settled } = bench(t)
   send(open('OPENDIR', '00000100', 10n))

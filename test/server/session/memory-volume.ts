@@ -168,7 +168,7 @@ export class MemoryVolume {
         return
       }
       case 'blob.zero':
-        this.#blobs.get(effect.blob)?.fill(0, effect.offset, effect.offset + effect.length)
+        this.#blobs.get(effect.blob)?.fill(0, effect.offset, effect.offset + effect.count)
         return
       case 'blob.delete':
         this.#blobs.delete(effect.blob)

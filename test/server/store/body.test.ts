@@ -27,6 +27,7 @@ const effect: fc.Arbitrary<Effect> = fc.oneof(
   fc.record({ kind: fc.constant('delete' as const), key }),
   fc.record({ kind: fc.constant('blob.write' as const), blob, offset, data: fc.oneof(small, large) }),
   fc.record({ kind: fc.constant('blob.truncate' as const), blob, size: fc.maxSafeNat() }),
+  fc.record({ kind: fc.constant('blob.zero' as const), blob, offset, count: fc.maxSafeNat() }),
   fc.record({ kind: fc.constant('blob.delete' as const), blob }),
 )
 const effects = fc.array(effect, { maxLength: 6 })

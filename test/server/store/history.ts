@@ -21,7 +21,7 @@ export const zero = (blob: bigint, offset: number, length: number): Effect => ({
   kind: 'blob.zero',
   blob,
   offset,
-  length,
+  count: length,
 })
 export const remove = (blob: bigint): Effect => ({ kind: 'blob.delete', blob })
 
@@ -69,7 +69,7 @@ export class Model {
         return
       }
       case 'blob.zero':
-        this.blobs.get(effect.blob)?.fill(0, effect.offset, effect.offset + effect.length)
+        this.blobs.get(effect.blob)?.fill(0, effect.offset, effect.offset + effect.count)
         return
       case 'blob.delete':
         this.blobs.delete(effect.blob)

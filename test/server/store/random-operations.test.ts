@@ -7,7 +7,7 @@ import { encodeBody } from '../../../server/store/body.ts'
 import type { Effect } from '../../../server/store/effect.ts'
 import type { VolumeStore } from '../../../server/store/volume-store.ts'
 import { seed } from '../../fixtures/random.ts'
-import { del, entryAfter, epoch, key, Model, put, remove, seq, truncate, write } from './history.ts'
+import { del, entryAfter, epoch, key, Model, put, remove, seq, truncate, write, zero } from './history.ts'
 import { copyOf, newDir, openStore } from './volume-fixture.ts'
 
 const runs = 12
@@ -94,7 +94,7 @@ class Run {
     const blob = blobs[this.#random(blobs.length)] ?? 1n
     const name = names[this.#random(names.length)] ?? ''
     const offset = this.#random(4) === 0 ? 0 : this.#random(3) * 65536 + this.#random(2) * this.#random(65536)
-    switch (this.#random(9)) {
+    switch (this.#random(10)) {
       case 0:
         return del(name)
       case 1:
@@ -112,6 +112,8 @@ class Run {
         )
       case 6:
         return write(blob, this.#random(2) * 65536, Buffer.alloc(65536 * (1 + this.#random(2)), this.#random(256)))
+      case 7:
+        return zero(blob, offset, 1 + this.#random(2) * 65536 + this.#random(100_000))
       default:
         return put(name, `${this.#last.seq} ${'x'.repeat(this.#random(300))}`)
     }
