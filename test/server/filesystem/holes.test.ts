@@ -1,6 +1,7 @@
 import t from 'tap'
 import { holesMax, without, withRun } from '../../../server/filesystem/holes.ts'
 import { violations } from '../../../server/filesystem/invariants.ts'
+import type { Effect } from '../../../server/store/effect.ts'
 import type { Run, Runs } from '../../../server/store/holes-record.ts'
 import { errnoOf, FileCalls } from '../../fixtures/file-calls.ts'
 import { MemoryVolume } from '../../fixtures/memory-volume.ts'
@@ -88,8 +89,8 @@ void t.test('a run is taken from runs', async (t) => {
   for (const [what, runs, run, expected] of cuts) t.strictSame(without(runs, run), expected, what)
 })
 
-function sparse() {
-  const root = new FileCalls(new MemoryVolume())
+function sparse(volume = new MemoryVolume()) {
+  const root = new FileCalls(volume)
   const file = root.create(1n, 'f')
   const seek = (offset: number, whence: number): number | string | undefined => {
     const op = { $case: 'lseek', value: { ino: file, offset: BigInt(offset), whence } } as const
@@ -141,11 +142,13 @@ void t.test(
   async (t) => {
     const { root, file, allocate } = sparse()
     const effects: string[] = []
-    const { apply } = root.volume
-    root.volume.apply = (all) => {
-      effects.push(...all.filter((effect) => 'blob' in effect).map(({ kind }) => kind))
-      apply.call(root.volume, all)
+    class Watched extends MemoryVolume {
+      override apply(all: readonly Effect[]): void {
+        effects.push(...all.filter((effect) => 'blob' in effect).map(({ kind }) => kind))
+        super.apply(all)
+      }
     }
+    const { root, file, allocate } = sparse(new Watched())
     root.setattr(file, { size: BigInt(100 * block) })
     root.write(file, 10 * block, Buffer.alloc(4 * block, 1))
     effects.length = 0
