@@ -140,7 +140,6 @@ void t.test('holes go with the file, and a file that is filled up has none', asy
 void t.test(
   'what was punched is no write: only data becomes zeros, and the end is cut off and put on again',
   async (t) => {
-    const { root, file, allocate } = sparse()
     const effects: string[] = []
     class Watched extends MemoryVolume {
       override apply(all: readonly Effect[]): void {
