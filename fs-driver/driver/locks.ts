@@ -72,7 +72,8 @@ export class LockCalls {
     const { unique, caller, signal } = asking
     this.#held.trying(range, handle)
     try {
-      await this.#released(range.ino, signal)
+      const releasing = this.#releasing.get(range.ino)
+      if (releasing !== undefined) await ended(releasing, signal)
       for (let step = 0; ; step += 2) {
         const call = { $case: 'lock', value: { range, handle, wait: step === 0 ? 0n : unique } } as const
         const result = await this.#client.call(call, caller, { unique, step, signal })
@@ -146,19 +147,17 @@ export class LockCalls {
       }
     }
   }
+}
 
-  /** Resolves when nothing of the inode is being released. @throws FsError EINTR */
-  async #released(ino: bigint, signal: InterruptSignal): Promise<void> {
-    const releasing = this.#releasing.get(ino)
-    if (releasing === undefined) return
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => reject(new FsError('EINTR', 'interrupted before anything happened'))
-      if (signal.aborted) return onAbort()
-      signal.addEventListener('abort', onAbort)
-      void releasing.then(() => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      })
+/** Resolves when `work` has. @throws FsError EINTR */
+async function ended(work: Promise<void>, signal: InterruptSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => reject(new FsError('EINTR', 'interrupted before anything happened'))
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort)
+    void work.then(() => {
+      signal.removeEventListener('abort', onAbort)
+      resolve()
     })
-  }
+  })
 }

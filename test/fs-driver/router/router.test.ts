@@ -276,3 +276,14 @@ void t.test('what is patient waits however long nobody answers', async (t) => {
   await patient
   t.same(cluster.effects, ['a'])
 })
+
+void t.test('who uses the session is told when the servers have ended it', async (t) => {
+  const cluster = new FakeCluster(['s1'])
+  let told = 0
+  const files = router(t, cluster, { onSessionEnded: () => told++ })
+  await attached(files, 's1')
+  cluster.goodbye('s1', true)
+  await waitFor(() => told === 1 || undefined, { what: 'being told', limitMs: 5000, everyMs: 5 })
+  await request(files, 1n, mkdir('a'))
+  t.equal(told, 1)
+})
