@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Failure, oneLine } from './failure.ts'
+import { type MountDriver, mountDrivers } from './mount-driver.ts'
 import { defaultStateFolder } from './state-folder.ts'
 
 /** Each further mirror is one more acknowledgement in every change. */
@@ -11,6 +12,14 @@ const usageExit = 2
 
 interface Common {
   readonly state: string
+}
+
+interface UpOptions extends Common {
+  readonly mirrors?: number
+  readonly mount?: string
+  readonly driver: MountDriver
+  readonly restart?: true
+  readonly detach?: true
 }
 
 /** Modules are loaded by the command that needs them: `status` should not wait for what `serve` uses. */
@@ -33,13 +42,14 @@ function addUp(banyan: Command): void {
   command(banyan, 'up', 'Start the file servers of this machine and mount the tree. Ctrl-C unmounts and stops them.')
     .option('--mirrors <n>', 'how many mirrors a new volume has (default: 3)', mirrors)
     .option('--mount <dir>', 'where to mount (default: mount.path of config.toml, or /cluster)')
+    .addOption(driverOption())
     .option('--restart', 'start a server again when it ends by itself')
     .option('--detach', 'go on in the background; "banyan down" ends it')
     .addHelpText('after', example('banyan up --mirrors 3 --mount /cluster', 'runs until Ctrl-C'))
-    .action(async (options: Common & { mirrors?: number; mount?: string; restart?: true; detach?: true }) => {
+    .action(async (options: UpOptions) => {
       const { up } = await import('./commands/up.ts')
-      const { state, mirrors, mount, restart = false, detach = false } = options
-      await up({ state, mirrors, mount, restart, detach })
+      const { state, mirrors, mount, driver, restart = false, detach = false } = options
+      await up({ state, mirrors, mount, driver, restart, detach })
     })
   command(banyan, 'down', 'Unmount and stop what "banyan up" started.')
     .addHelpText('after', example('banyan down', 'ends the "banyan up" of the standard state folder'))
@@ -52,11 +62,12 @@ function addUp(banyan: Command): void {
 function addMount(banyan: Command): void {
   command(banyan, 'mount <dir>', 'Mount the same tree once more, as another host would. Ctrl-C or umount ends it.')
     .option('--provider <name>', 'use this server only (default: the nearest that works)')
+    .addOption(driverOption())
     .addOption(new Option('--mark <mark>').hideHelp())
     .addHelpText('after', example('banyan mount /mnt/second --provider s2', 'a mount that asks s2 only'))
-    .action(async (dir: string, options: Common & { provider?: string }) => {
+    .action(async (dir: string, options: Common & { provider?: string; driver: MountDriver }) => {
       const { mount } = await import('./commands/mount.ts')
-      await mount({ state: options.state, dir, provider: options.provider })
+      await mount({ state: options.state, dir, provider: options.provider, driver: options.driver })
     })
 }
 
@@ -122,11 +133,18 @@ function addProcesses(banyan: Command): void {
     .requiredOption('--state <dir>')
     .requiredOption('--owner <pid>')
     .option('--provider <name>')
-    .action(async (dir: string, options: Common & { owner: string; provider?: string }) => {
+    .addOption(driverOption())
+    .action(async (dir: string, options: Common & { owner: string; provider?: string; driver: MountDriver }) => {
       const { drive } = await import('./commands/drive.ts')
-      await drive({ state: options.state, dir, provider: options.provider, owner: Number(options.owner) })
+      const { state, provider, driver, owner } = options
+      await drive({ state, dir, provider, driver, owner: Number(owner) })
     })
 }
+
+const driverOption = (): Option =>
+  new Option('--driver <driver>', 'how to mount; fuse-native needs no root, and does less')
+    .choices(mountDrivers)
+    .default('plain' satisfies MountDriver)
 
 function command(parent: Command, usage: string, description: string): Command {
   return parent

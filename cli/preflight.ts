@@ -2,12 +2,16 @@ import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { canonicalMountPoint, prepareMountPoint } from '../fs-driver/kernel/mount.ts'
 import { mountAt } from '../fs-driver/kernel/mount-table.ts'
 import { codeOf, Failure, oneLine } from './failure.ts'
+import type { MountDriver } from './mount-driver.ts'
 
 /** What mounting needs of this machine. @throws Failure */
-export function mustBeAbleToMount(dir: string): void {
+export function mustBeAbleToMount(dir: string, driver: MountDriver): void {
   const meaning = 'Nothing was started'
-  if (process.getuid?.() !== 0) {
-    throw new Failure(`cannot mount ${dir}: only root may mount`, { meaning, remedy: 'Run this with sudo' })
+  if (driver === 'plain' && process.getuid?.() !== 0) {
+    throw new Failure(`cannot mount ${dir}: only root may mount`, {
+      meaning,
+      remedy: 'Run this with sudo, or mount with --driver fuse-native',
+    })
   }
   try {
     accessSync('/dev/fuse', constants.R_OK | constants.W_OK)
@@ -15,7 +19,10 @@ export function mustBeAbleToMount(dir: string): void {
     const missing = codeOf(error) === 'ENOENT'
     throw new Failure(`cannot mount ${dir}: /dev/fuse ${missing ? 'is missing' : 'cannot be opened'}`, {
       meaning,
-      remedy: 'Run "modprobe fuse"; in a container, start it with --device /dev/fuse --cap-add SYS_ADMIN',
+      remedy:
+        missing || driver === 'plain'
+          ? 'Run "modprobe fuse"; in a container, start it with --device /dev/fuse --cap-add SYS_ADMIN'
+          : 'Have root run "chmod 666 /dev/fuse", as udev does where it runs',
       cause: error,
     })
   }

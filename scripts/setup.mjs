@@ -35,6 +35,8 @@ export const testPackages = {
   'mkfs.ext4': 'e2fsprogs',
   ps: 'procps',
   python3: 'python3',
+  fusermount: 'fuse3',
+  libfuse2: 'libfuse2',
 }
 
 const oldestNode = [20, 19]

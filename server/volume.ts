@@ -125,7 +125,8 @@ export class Volume {
     const orphans = new Orphans({ replica, state: store, sessions, log, ask: (round) => this.#askOrphans(round) })
     const space = (): ReturnType<VolumeSpace['get']> => this.space.get()
     const duties = { executor: this.executor, sessions, orphans, flushes: this.#flushes }
-    this.leader = new Leader({ ...common, ...duties, space, self: node })
+    const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+    this.leader = new Leader({ ...common, ...duties, space, self: node, owner })
     this.#forwards = new Forwards((to, value) => this.peers.tell(to, { $case: 'forward', value }))
     const reads = new Reads({ ...common, self: node, commitAnswers: this.#commitAnswers, changed })
     const changes = new Changes({ self: node, replica, decider: this.leader, forwards: this.#forwards, changed })

@@ -2,6 +2,8 @@ import { rmSync } from 'node:fs'
 import os from 'node:os'
 import { DriverState } from '../../fs-driver/driver/driver-state.ts'
 import { runDriver } from '../../fs-driver/driver/main.ts'
+import { runNativeDriver } from '../../fs-driver/fuse-native/main.ts'
+import { OpenFiles } from '../../fs-driver/fuse-native/open-files.ts'
 import { LeaseFile } from '../../fs-driver/kernel/lease-file.ts'
 import { deviceFd, resendVariable } from '../../fs-driver/kernel/supervisor.ts'
 import { cachingCapabilities, wantedCapabilities } from '../../fs-driver/protocol/negotiate.ts'
@@ -11,10 +13,11 @@ import { createRouter, type Router, type RouterOptions } from '../../fs-driver/r
 import { nodeId } from '../../proto/ids.ts'
 import { DirectoryClient } from '../../server/directory/client.ts'
 import { collectSeldom } from '../collector.ts'
-import { openLog } from '../log.ts'
+import { openLog, type ProcessLog } from '../log.ts'
+import type { MountDriver } from '../mount-driver.ts'
 import { mountFile, mountName } from '../mount-name.ts'
 import { readSettings } from '../settings.ts'
-import { stateFolder } from '../state-folder.ts'
+import { type StateFolder, stateFolder } from '../state-folder.ts'
 import { volumeName } from '../volume.ts'
 import { watchSettings } from '../watch-settings.ts'
 
@@ -24,6 +27,7 @@ export interface DriveCommand {
   readonly provider: string | undefined
   /** The process that keeps the mount. */
   readonly owner: number
+  readonly driver: MountDriver
 }
 
 /** The process that serves one mount, started by `mount` with the kernel's connection. Resolves when that has ended. */
@@ -34,35 +38,55 @@ export async function drive(command: DriveCommand): Promise<void> {
   const name = mountName(command.dir)
   const log = openLog(state.log(name), `${name}-driver`, settings.log.level)
   const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
-  const resend = process.env[resendVariable] === '1'
+  const resend = command.driver === 'plain' && process.env[resendVariable] === '1'
   const slotFile = mountFile(state, command.dir, 'slots')
   if (!resend) rmSync(slotFile, { force: true }) // a new connection: the kernel's numbers begin anew
-  const driverState = DriverState.open(mountFile(state, command.dir, 'handles'), { resend })
-  const leaseFile = new LeaseFile(mountFile(state, command.dir, 'leases'), { resend })
   const directory = new DirectoryClient(`unix:${state.socket('up')}`)
   const providers: ProviderSource = {
     watch: (onChange) => directory.watch(volumeName, { record: () => {}, death: () => {}, providers: onChange }),
   }
-  const connect = (leases: LeaseHolder): Router => {
-    router = createRouter({ ...routing, leases })
-    return router
-  }
-  const routing: RouterOptions = {
+  const routing: Routing = {
     providers,
     ...(command.provider === undefined ? {} : { pinned: nodeId(command.provider) }),
     host: os.hostname(),
     path: command.dir,
     pid: command.owner,
-    isOpen: (ino) => driverState.isOpen(ino),
-    onSessionEnded: () => driverState.locks.lose(),
     slotFile,
     unavailableMs: settings.mount.unavailable_seconds * 1000,
     log: (event, fields) => log.info(event, fields),
   }
-  let router: Router | undefined
-  const wanted = wantedCapabilities | cachingCapabilities
-  await runDriver({ fd: deviceFd, connect, state: driverState, leaseFile, resend, wanted, log })
-  await router?.end()
+  if (command.driver === 'plain') await drivePlain(routing, { state, resend, log })
+  else await driveNative(routing, log)
   directory.close()
   await watch.close()
+}
+
+/** Everything but what the driver itself knows. */
+type Routing = Omit<RouterOptions, 'isOpen'>
+
+interface Plain {
+  readonly state: StateFolder
+  readonly resend: boolean
+  readonly log: ProcessLog
+}
+
+async function drivePlain(routing: Routing, { state, resend, log }: Plain): Promise<void> {
+  const open = DriverState.open(mountFile(state, routing.path, 'handles'), { resend })
+  const leaseFile = new LeaseFile(mountFile(state, routing.path, 'leases'), { resend })
+  let router: Router | undefined
+  const connect = (leases: LeaseHolder): Router => {
+    const isOpen = (ino: bigint): boolean => open.isOpen(ino)
+    router = createRouter({ ...routing, isOpen, onSessionEnded: () => open.locks.lose(), leases })
+    return router
+  }
+  const wanted = wantedCapabilities | cachingCapabilities
+  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, resend, wanted, log })
+  await router?.end()
+}
+
+async function driveNative(routing: Routing, log: ProcessLog): Promise<void> {
+  const files = new OpenFiles()
+  const router = createRouter({ ...routing, isOpen: (ino) => files.isOpen(ino) })
+  await runNativeDriver({ dir: routing.path, client: router, files, log })
+  await router.end()
 }

@@ -1,10 +1,10 @@
 import { rmSync } from 'node:fs'
 import path from 'node:path'
-import { superviseMount } from '../../fs-driver/kernel/supervisor.ts'
 import { ControlClient, withControl } from '../control-client.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { openLog } from '../log.ts'
 import { removeMemoryFolder } from '../memory-folder.ts'
+import { type MountDriver, supervise } from '../mount-driver.ts'
 import { mountFile, mountFileEndings, mountName } from '../mount-name.ts'
 import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
@@ -16,11 +16,12 @@ export interface MountCommand {
   readonly state: string
   readonly dir: string
   readonly provider: string | undefined
+  readonly driver: MountDriver
 }
 
 /** Mounts, and resolves when the mount is gone: unmounted by somebody, or by SIGINT or SIGTERM to us. @throws Failure */
 export async function mount(command: MountCommand): Promise<void> {
-  mustBeAbleToMount(command.dir)
+  mustBeAbleToMount(command.dir, command.driver)
   const state = existingStateFolder(command.state)
   const settings = readSettings(state.settingsFile)
   if (command.provider !== undefined) await mustBeServer(state, command.provider)
@@ -28,9 +29,9 @@ export async function mount(command: MountCommand): Promise<void> {
   const name = mountName(dir)
   const log = openLog(state.log(name), name, settings.log.level)
   const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
-  const drive = ['drive', dir, '--state', state.root, '--owner', String(process.pid)]
+  const drive = ['drive', dir, '--state', state.root, '--owner', String(process.pid), '--driver', command.driver]
   if (command.provider !== undefined) drive.push('--provider', command.provider)
-  const mounted = await superviseMount({
+  const mounted = await supervise(command.driver, {
     dir,
     name: 'banyan',
     driverCommand: [process.execPath, ...banyanArgs(...drive)],
@@ -48,7 +49,8 @@ export async function mount(command: MountCommand): Promise<void> {
     })
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, unmount)
-  console.log(`Mounted at ${mounted.dir} (process ${process.pid}). Ctrl-C, or "umount ${mounted.dir}", ends it.`)
+  const umount = command.driver === 'plain' ? 'umount' : 'fusermount -u'
+  console.log(`Mounted at ${mounted.dir} (process ${process.pid}). Ctrl-C, or "${umount} ${mounted.dir}", ends it.`)
   const end = await mounted.ended
   registration.close()
   control.close()

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
+import path from 'node:path'
 import { Failure, oneLine } from '../failure.ts'
 import { openLog, type ProcessLog } from '../log.ts'
+import type { MountDriver } from '../mount-driver.ts'
 import { clearMountPoint, mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
 import { readSettings, type Settings } from '../settings.ts'
@@ -15,6 +17,7 @@ export interface UpCommand {
   readonly state: string
   readonly mirrors: number | undefined
   readonly mount: string | undefined
+  readonly driver: MountDriver
   readonly restart: boolean
   readonly detach: boolean
 }
@@ -26,7 +29,7 @@ type Word = { readonly ready: string } | { readonly failed: string }
 export async function up(command: UpCommand): Promise<void> {
   const state = stateFolder(command.state)
   const settings = readSettings(state.settingsFile)
-  mustBeAbleToMount(command.mount ?? settings.mount.path)
+  mustBeAbleToMount(command.mount ?? settings.mount.path, command.driver)
   prepareStateFolder(state)
   if (command.detach) return await detach(command, state)
   const run = new Run(command, state, settings)
@@ -44,10 +47,10 @@ export async function up(command: UpCommand): Promise<void> {
 
 /** Starts another `up` in the background, and reports as it does. */
 async function detach(command: UpCommand, state: StateFolder): Promise<void> {
-  const { mirrors, mount, restart } = command
-  const args = ['up', '--state', state.root]
+  const { mirrors, mount, driver, restart } = command
+  const args = ['up', '--state', state.root, '--driver', driver]
   if (mirrors !== undefined) args.push('--mirrors', String(mirrors))
-  if (mount !== undefined) args.push('--mount', mount)
+  if (mount !== undefined) args.push('--mount', path.resolve(mount)) // the other runs in /
   if (restart) args.push('--restart')
   const output = openSync(state.log('up').replace(/\.log$/, '.out'), 'a', 0o600)
   const child: ChildProcess = spawn(process.execPath, banyanArgs(...args), {
@@ -98,6 +101,7 @@ class Run {
     this.#dir = mountPoint(command.mount ?? settings.mount.path)
     this.#mount = new MountKeeper({
       dir: this.#dir,
+      driver: command.driver,
       state,
       log: this.#log,
       onEnd: (reason) => this.#mountEnded(reason),

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import type { Log } from '../log.ts'
+import type { MountDriver } from '../mount-driver.ts'
 import { newIncarnation } from '../program.ts'
 import type { StateFolder } from '../state-folder.ts'
 import { adoptChild, type Child, type ChildPlan, lastLine, startChild } from './child.ts'
@@ -10,6 +11,7 @@ const stopMs = 20_000
 
 export interface MountKeeperOptions {
   readonly dir: string
+  readonly driver: MountDriver
   readonly state: StateFolder
   readonly log: Log
   /** It ended, and nobody had asked for it: somebody unmounted it, or it failed. `reason` is for a person. */
@@ -49,11 +51,11 @@ export class MountKeeper {
 
   /** Whether it comes to be mounted is seen from its registration. */
   start(): void {
-    const { dir, state, log } = this.#options
+    const { dir, driver, state, log } = this.#options
     const mark = `${newIncarnation()}:${dir}`
     writeMark(this.#file('mark'), mark)
     const plan: ChildPlan = {
-      args: ['mount', dir, '--state', state.root, '--mark', mark],
+      args: ['mount', dir, '--state', state.root, '--driver', driver, '--mark', mark],
       output: this.#output(),
       lifeline: this.#file('alive'),
       onEnd: (reason) => this.#ended(reason),

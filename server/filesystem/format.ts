@@ -5,12 +5,17 @@ import { rootIno } from './inode.ts'
 import { modeOf } from './mode.ts'
 import type { At } from './outcome.ts'
 
-/** What makes an empty state a volume: the root, root's own with mode 0755, and the counters. */
-export function format(at: At): readonly Effect[] {
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** What makes an empty state a volume: the top of the tree, its owner's with mode 0755, and the counters. */
+export function format(at: At, { uid, gid }: Owner = { uid: 0, gid: 0 }): readonly Effect[] {
   const root = {
     mode: modeOf(typeDirectory, 0o755),
-    uid: 0,
-    gid: 0,
+    uid,
+    gid,
     nlink: 2,
     size: 0,
     atimeNs: at.nowNs,

@@ -2,7 +2,7 @@ import { errnos, FsError } from '../../proto/errno.ts'
 import type { AwaitLock } from '../../proto/generated/file-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import type { Log, Space } from '../../replication/ports.ts'
-import { format } from '../filesystem/format.ts'
+import { format, type Owner } from '../filesystem/format.ts'
 import { rootIno } from '../filesystem/inode.ts'
 import { operate } from '../filesystem/operate.ts'
 import { space as spaceReply } from '../filesystem/statfs.ts'
@@ -30,6 +30,8 @@ export interface LeaderPorts {
   readonly locks: Locks
   readonly flushes: Tickets<'flushed' | 'lost'>
   readonly nowNs: WallClock
+  /** To whom the top of a new volume belongs. */
+  readonly owner: Owner
   readonly log: Log
   /** What is free for files on the fullest member of the set. */
   readonly space: () => Space
@@ -90,7 +92,7 @@ export class Leader implements Decider {
   async #begin(): Promise<boolean> {
     const { commits, locks, nowNs, orphans, replica, sessions, state, log } = this.#ports
     if (state.pending.get(inodeKey(rootIno)) === undefined) {
-      const proposal = replica.propose(encodeBody(format({ nowNs: nowNs() })))
+      const proposal = replica.propose(encodeBody(format({ nowNs: nowNs() }, this.#ports.owner)))
       if (proposal.outcome !== 'proposed' || !(await commits.reached(proposal.seq))) return false
       log('volume.formatted', {})
     }

@@ -1,0 +1,63 @@
+import type { Handlers } from 'fuse-native'
+import { mountAt } from '../kernel/mount-table.ts'
+import type { Log } from '../log.ts'
+import type { FileClient } from '../router/file-client.ts'
+import { handlersOf } from './handlers.ts'
+import type { OpenFiles } from './open-files.ts'
+import { Tree } from './tree.ts'
+
+/** Nobody tells this process that the mount has gone: it looks. */
+const lookEveryMs = 250
+
+/**
+ * Beside its name: nothing is kept in the kernel, since libfuse can't take it back when another host changes it; writes
+ * may be longer than a page; inode numbers are ours. The package has no options for these, and joins all by commas.
+ */
+const name = 'banyan,direct_io,big_writes,use_ino'
+
+export interface RunNativeDriver {
+  /** As the mount table has it. */
+  readonly dir: string
+  readonly client: FileClient
+  readonly files: OpenFiles
+  readonly log: Log
+}
+
+/**
+ * Mounts through libfuse and its setuid fusermount, as an ordinary user may, and serves until the mount is gone. Every
+ * call is made in the name of this process's user, who alone can enter the mount.
+ *
+ * @throws Error, in a sentence for the user
+ */
+export async function runNativeDriver({ dir, client, files, log }: RunNativeDriver): Promise<void> {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+  const caller = { uid, gid, groups: process.getgroups?.() ?? [], pid: process.pid }
+  await mountNative(dir, handlersOf({ tree: new Tree(client, caller), files, log }))
+  log.info('native.mounted', { dir })
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (mountAt(dir) !== undefined) return
+      clearInterval(timer)
+      resolve()
+    }, lookEveryMs)
+  })
+  log.info('native.unmounted', { dir })
+}
+
+async function mountNative(dir: string, handlers: Handlers): Promise<void> {
+  const { default: Fuse } = await import('fuse-native').catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
+    throw new Error(
+      `fuse-native cannot be loaded (${why}). It needs libfuse 2 and fusermount: on Debian, install libfuse2 and fuse3.`,
+      { cause },
+    )
+  })
+  const options = { timeout: false, fsname: name, subtype: 'banyan', entryTimeout: '0.0', attrTimeout: '0.0' } as const
+  const fuse = new Fuse(dir, handlers, options)
+  await new Promise<void>((resolve, reject) => {
+    fuse.mount((error) => {
+      if (error === null) resolve()
+      else reject(new Error(`mounting at ${dir} through libfuse failed: ${error.message}`, { cause: error }))
+    })
+  })
+}

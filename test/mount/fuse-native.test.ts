@@ -1,0 +1,87 @@
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { checkout } from '../fixtures/program.ts'
+import { type Ran, run } from '../fixtures/run.ts'
+import { sweep } from '../fixtures/sweep.ts'
+
+// An ordinary user runs a cluster and mounts it, without any right but that of calling the setuid fusermount.
+
+t.setTimeout(300_000)
+
+/** Debian's nobody. */
+const user = 65_534
+const program = '$CHECKOUT/build/cli/banyan.js'
+
+/**
+ * Runs lines of shell as that user, in a namespace of their own: there /dev/fuse is everybody's, as udev makes it, and
+ * the checkout stands where he may read it. Its mounts end with it.
+ */
+async function asUser(t: Test, lines: string): Promise<Ran & { readonly folder: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'banyan-test-'))
+  t.teardown(() => sweep(folder))
+  for (const name of ['checkout', 'mnt', 'state']) mkdirSync(join(folder, name))
+  for (const name of ['', 'mnt', 'state']) chownSync(join(folder, name), user, user)
+  chmodSync(folder, 0o755)
+  writeFileSync(join(folder, 'user.sh'), `set -e\n${lines}\n`)
+  const prepare = [
+    `mount --bind ${checkout} ${folder}/checkout`,
+    `mknod -m 666 ${folder}/fuse c 10 229`,
+    `mount --bind ${folder}/fuse /dev/fuse`,
+    `cd ${folder}`,
+    `CHECKOUT=${folder}/checkout FOLDER=${folder} HOME=${folder} exec setpriv --reuid ${user} --regid ${user} --clear-groups bash user.sh`,
+  ]
+  const ran = await run('unshare', ['-m', 'bash', '-e', '-c', prepare.join('\n')], { limitMs: 200_000 })
+  return { ...ran, folder }
+}
+
+const up = `node ${program} up --detach --driver fuse-native --state state --mount mnt`
+const down = `node ${program} down --state state`
+
+void t.test('his programs work in a mount of his own', async (t) => {
+  const { code, stdout, stderr } = await asUser(
+    t,
+    `${up}
+    (cd mnt && python3 $CHECKOUT/test/mount/ordinary-user.py)
+    node ${program} verify --state state
+    ${down}
+    ! grep " $FOLDER/mnt " /proc/self/mountinfo`,
+  )
+  t.equal(code, 0, stderr)
+  t.match(stdout, /Mounted at .*mnt/)
+  t.match(stdout, /all of it\n/)
+})
+
+void t.test('a server dies, and he notices nothing; the driver dies, and the mount is gone', async (t) => {
+  const { code, stdout, stderr } = await asUser(
+    t,
+    `${up}
+    echo before > mnt/file
+    node ${program} server stop s1 --state state
+    cat mnt/file
+    echo after >> mnt/file
+    node ${program} server start s1 --state state
+    node ${program} resync --state state
+    pkill -KILL -u ${user} -f "banyan.js drive $FOLDER/mnt"
+    for i in $(seq 100); do grep -q " $FOLDER/mnt " /proc/self/mountinfo || break; sleep 0.1; done
+    ! grep " $FOLDER/mnt " /proc/self/mountinfo
+    node ${program} mount mnt --driver fuse-native --state state > mount.out 2>&1 &
+    for i in $(seq 100); do [ -e mnt/file ] && break; sleep 0.1; done
+    cat mnt/file
+    fusermount -u mnt
+    wait
+    ${down}`,
+  )
+  t.equal(code, 0, stderr)
+  t.match(stdout, /before\n[\s\S]*before\nafter\n/)
+})
+
+void t.test('who may not mount is told of the other driver', async (t) => {
+  const { code, stderr } = await asUser(t, `node ${program} up --state state --mount mnt`)
+  t.not(code, 0)
+  t.match(
+    stderr,
+    /only root may mount\. Nothing was started\. Run this with sudo, or mount with --driver fuse-native\.\n$/,
+  )
+})
