@@ -6,7 +6,7 @@ import { encodeNotification } from '../protocol/notification.ts'
  * Notifications that may wait in the kernel, in work at once. Each holds a thread of the pool meanwhile, and two more read
  * requests, on which the others may depend.
  */
-const lanes = 8
+const lanesOfDriver = 8
 
 /** Nothing there to do, or nobody there any more. */
 const harmless: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED', 'ENOTCONN', 'EBADF'])
@@ -18,11 +18,15 @@ const harmless: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED
 export class Notifier {
   readonly #fd: number
   readonly #log: Log
+  readonly #lanes: number
   readonly #queue: { readonly bytes: Buffer; readonly done: () => void }[] = []
   #busy = 0
+  #closed = false
 
-  constructor(fd: number, log: Log) {
+  /** `lanes`: fewer than the pool of this process has threads. */
+  constructor(fd: number, log: Log, lanes = lanesOfDriver) {
     this.#fd = fd
+    this.#lanes = lanes
     this.#log = log
   }
 
@@ -42,13 +46,21 @@ export class Notifier {
    */
   forgetPages(ino: bigint, offset: bigint, length: bigint): Promise<void> {
     const bytes = encodeNotification({ kind: 'INVAL_INODE', ino, offset, length })
+    if (this.#closed) return Promise.resolve()
     return new Promise((done) => {
       this.#queue.push({ bytes, done })
       this.#next()
     })
   }
 
+  /** The descriptor is about to be closed: nothing is written any more. What was asked for is over with the mount. */
+  close(): void {
+    this.#closed = true
+    for (const { done } of this.#queue.splice(0)) done()
+  }
+
   #now(bytes: Buffer): boolean {
+    if (this.#closed) return false
     try {
       writeSync(this.#fd, bytes)
       return true
@@ -59,7 +71,7 @@ export class Notifier {
   }
 
   #next(): void {
-    while (this.#busy < lanes) {
+    while (this.#busy < this.#lanes) {
       const next = this.#queue.shift()
       if (next === undefined) return
       this.#busy++

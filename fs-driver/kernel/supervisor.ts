@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Log } from '../log.ts'
 import { closeDevice, openDevice } from './device.ts'
+import { LeaseWatch } from './lease-watch.ts'
 import {
   abortConnection,
   canonicalMountPoint,
@@ -94,7 +95,10 @@ class Supervisor implements Mounted {
   readonly #options: MountOptions
   readonly #fd: number
   readonly #connection: number
+  readonly #watch: LeaseWatch | undefined
   #child: ChildProcess
+  /** Of `#child`; what comes after the first call is passed over. */
+  #childEnded: (code: number | null, signal: NodeJS.Signals | null) => void = () => {}
   #deaths: number[] = []
   #ending = false
   /** The mount is gone, and the descriptor closed: its number may be another file's. */
@@ -110,6 +114,16 @@ class Supervisor implements Mounted {
       this.#end = resolve
     })
     this.#child = this.#spawn({ resend: false })
+    const { leaseFile, log } = options
+    if (leaseFile === undefined) return
+    this.#watch = new LeaseWatch({
+      fd,
+      leaseFile,
+      log,
+      driver: () => this.pid(),
+      onDying: () => this.#childEnded(null, 'SIGKILL'),
+      abort: () => this.#abort(),
+    })
   }
 
   pid(): number {
@@ -149,6 +163,7 @@ class Supervisor implements Mounted {
       over = true
       this.#onExit({ pid: child.pid ?? 0, code, signal })
     }
+    this.#childEnded = onEnd
     child.once('exit', onEnd)
     child.once('error', (error) => {
       log.error('driver.failed', { dir: this.dir, reason: error.message })
@@ -194,6 +209,7 @@ class Supervisor implements Mounted {
   /** Closes the connection: with no driver left, whoever waits for it gets ENOTCONN. */
   #finish(how: MountEnd): void {
     this.#over = true
+    this.#watch?.close()
     closeDevice(this.#fd)
     this.#end(how)
   }

@@ -2,9 +2,8 @@ import type { FileCall, Outcome } from '../../../fs-driver/router/file-client.ts
 import { errnos, FsError } from '../../../proto/errno.ts'
 import type { Caller } from '../../../proto/generated/file-service.ts'
 import { operate } from '../../../server/filesystem/operate.ts'
-import type { Effect } from '../../../server/store/effect.ts'
-import { parseKey } from '../../../server/store/keys.ts'
 import { MemoryVolume } from '../../fixtures/memory-volume.ts'
+import { answeredInodes, touchedInodes } from '../../fixtures/touched-inodes.ts'
 
 /** What one driver may be told, in the order in which it is to hear it. */
 export type Told =
@@ -62,7 +61,7 @@ export class LeasingServer {
     let outcome: Outcome
     try {
       const { effects, ...rest } = operate(this.volume, how.caller, call, { nowNs: this.#nowNs })
-      this.#recall(client, new Set(effects.flatMap(inosOf)), how)
+      this.#recall(client, new Set(touchedInodes(effects)), how)
       this.volume.apply(effects)
       outcome = { kind: 'result', result: this.volume.answer(call, { effects, ...rest }) }
     } catch (error) {
@@ -70,7 +69,7 @@ export class LeasingServer {
       outcome = { kind: 'errno', errno: errnos[error.errno] }
     }
     const me = this.#client(client)
-    const leased = inosIn(call, outcome)
+    const leased = answeredInodes(call, outcome)
     for (const ino of leased) me.leases.add(ino)
     me.told.push({ kind: 'outcome', id, outcome, leased })
   }
@@ -94,29 +93,4 @@ export class LeasingServer {
     if (client === undefined) throw new Error(`there is no client ${index}`)
     return client
   }
-}
-
-function inosOf(effect: Effect): bigint[] {
-  if (effect.kind !== 'put' && effect.kind !== 'delete') return [effect.blob]
-  const parsed = parseKey(effect.key)
-  if (parsed === undefined) throw new Error('an effect on no known key')
-  if ('parent' in parsed) return [parsed.parent]
-  return 'ino' in parsed ? [parsed.ino] : []
-}
-
-/** All that an answer says something about. */
-function inosIn(call: FileCall, outcome: Outcome): bigint[] {
-  const inos = new Set<bigint>()
-  const { value } = call
-  if ('ino' in value) inos.add(value.ino)
-  if ('parent' in value) inos.add(value.parent)
-  if ('newParent' in value) inos.add(value.newParent)
-  if (outcome.kind === 'errno') return [...inos]
-  const { result } = outcome
-  if (result.$case === 'entry' && result.value.attributes !== undefined) inos.add(result.value.attributes.ino)
-  if (result.$case === 'attributes') inos.add(result.value.ino)
-  if (result.$case === 'listing') {
-    for (const { attributes } of result.value.entries) if (attributes !== undefined) inos.add(attributes.ino)
-  }
-  return [...inos]
 }
