@@ -3,7 +3,16 @@ import type { Epoch, Incarnation, NodeId, Seq } from '../proto/ids.ts'
 import { type Core, send } from './core.ts'
 import { assertFlushed } from './flushed.ts'
 import { giverWaits } from './lease.ts'
-import type { Attached, Envelope, Heartbeat, Message, StreamContent, StreamMessage, Wholeness } from './message.ts'
+import type {
+  Attached,
+  CommitAnswer,
+  Envelope,
+  Heartbeat,
+  Message,
+  StreamContent,
+  StreamMessage,
+  Wholeness,
+} from './message.ts'
 import type { Ms } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
 import { ResyncTarget, type Trouble } from './resync-target.ts'
@@ -145,7 +154,7 @@ export class Follower {
     this.#core.journal.adopt(message.epoch)
     if (message.kind === 'attached') this.#onAttached(message)
     else if (message.kind === 'stream') this.#onStream(message)
-    else if (message.kind === 'commitAnswer') this.#onCommitAnswer(message.ticket, message.committed)
+    else if (message.kind === 'commitAnswer') this.#onCommitAnswer(message)
   }
 
   askCommit(ticket: number): void {
@@ -383,7 +392,8 @@ export class Follower {
     })
   }
 
-  #onCommitAnswer(ticket: number, committed: Seq): void {
+  #onCommitAnswer({ to, ticket, committed }: CommitAnswer): void {
+    if (to !== this.#core.self.incarnation) return
     if (this.#attached) this.#commit(committed)
     this.#core.ports.host.commitAnswer(ticket, committed)
   }

@@ -158,6 +158,8 @@ export interface CommitQuery {
 
 export interface CommitAnswer {
   readonly kind: 'commitAnswer'
+  /** The process that asked: the one after it counts its tickets from 1 again. */
+  readonly to: Incarnation
   readonly ticket: number
   readonly committed: Seq
 }

@@ -7,7 +7,7 @@ import { Flushes } from './flushes.ts'
 import { InSyncSet } from './in-sync-set.ts'
 import { giverWaits } from './lease.ts'
 import { Member } from './member.ts'
-import type { Envelope, HeartbeatReply, Message } from './message.ts'
+import type { CommitQuery, Envelope, HeartbeatReply, Message } from './message.ts'
 import type { Ms } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
 import { SliceSource } from './slice-source.ts'
@@ -153,7 +153,7 @@ export class Primary {
     }
     if (member.incarnation !== undefined && member.incarnation !== message.incarnation) return
     if (message.kind === 'heartbeatReply') this.#onReply(member, message)
-    else if (message.kind === 'commitQuery') this.#answerQuery(from, message.ticket)
+    else if (message.kind === 'commitQuery') this.#answerQuery(from, message)
     else if (message.kind === 'leave') this.#set.leave(member, message.reason)
     else if ('attempt' in message && message.attempt === member.attempt && member.mode !== 'absent') {
       this.#onAttached(member, message)
@@ -328,9 +328,9 @@ export class Primary {
   }
 
   /** An answer from a primary that may not read itself would not count (R18). */
-  #answerQuery(to: NodeId, ticket: number): void {
+  #answerQuery(from: NodeId, { incarnation, ticket }: CommitQuery & Envelope): void {
     if (!this.mayRead()) return
-    send(this.#core, to, { kind: 'commitAnswer', ticket, committed: this.#core.journal.committed })
+    send(this.#core, from, { kind: 'commitAnswer', to: incarnation, ticket, committed: this.#core.journal.committed })
   }
 
   #finishHandOver(): void {

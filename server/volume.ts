@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { OrphanRound } from '../proto/generated/peer-service.ts'
 import type { Incarnation, NodeId, Seq } from '../proto/ids.ts'
 import type { Host, Log, Timing, VerifyAnswer } from '../replication/ports.ts'
@@ -42,6 +43,9 @@ export interface VolumeOptions {
 
 /** How often the store is asked whether it has caught up, while it lags. */
 const backlogMs = 5
+
+/** Somewhere in 2^62 numbers: no two processes use the same ones. */
+const anyTicket = (): bigint => randomBytes(8).readBigUInt64BE() >> 2n
 
 /** One member of one volume: replica, sessions and peers, wired together. Decides nothing itself. */
 export class Volume {
@@ -127,7 +131,7 @@ export class Volume {
     const duties = { executor: this.executor, sessions, orphans, flushes: this.#flushes }
     const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
     this.leader = new Leader({ ...common, ...duties, space, self: node, owner })
-    this.#forwards = new Forwards((to, value) => this.peers.tell(to, { $case: 'forward', value }))
+    this.#forwards = new Forwards((to, value) => this.peers.tell(to, { $case: 'forward', value }), anyTicket())
     const reads = new Reads({ ...common, self: node, commitAnswers: this.#commitAnswers, changed })
     const changes = new Changes({ self: node, replica, decider: this.leader, forwards: this.#forwards, changed })
     const serves = (): boolean => replica.mayRead()

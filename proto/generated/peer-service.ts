@@ -285,9 +285,11 @@ export interface CommitQuery {
   ticket: bigint;
 }
 
+/** `to`: the process that asked. */
 export interface CommitAnswer {
   ticket: bigint;
   committed: bigint;
+  to: string;
 }
 
 export interface Verified {
@@ -3082,7 +3084,7 @@ export const CommitQuery: MessageFns<CommitQuery> = {
 };
 
 function createBaseCommitAnswer(): CommitAnswer {
-  return { ticket: 0n, committed: 0n };
+  return { ticket: 0n, committed: 0n, to: "" };
 }
 
 export const CommitAnswer: MessageFns<CommitAnswer> = {
@@ -3098,6 +3100,9 @@ export const CommitAnswer: MessageFns<CommitAnswer> = {
         throw new globalThis.Error("value provided for field message.committed of type uint64 too large");
       }
       writer.uint32(16).uint64(message.committed);
+    }
+    if (message.to !== "") {
+      writer.uint32(482).string(message.to);
     }
     return writer;
   },
@@ -3129,6 +3134,14 @@ export const CommitAnswer: MessageFns<CommitAnswer> = {
             }
 
             message.committed = reader.uint64() as bigint;
+            continue;
+          }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.to = reader.string();
             continue;
           }
         }

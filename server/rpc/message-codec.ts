@@ -73,7 +73,8 @@ function kindTo(message: Message, bodies: Uint8Array[]): Kind {
     case 'commitQuery':
       return { $case: 'commitQuery', value: { ticket: BigInt(message.ticket) } }
     case 'commitAnswer': {
-      const value = { ticket: BigInt(message.ticket), committed: BigInt(message.committed) }
+      const { to, ticket, committed } = message
+      const value = { to, ticket: BigInt(ticket), committed: BigInt(committed) }
       return { $case: 'commitAnswer', value }
     }
     case 'verified': {
@@ -130,8 +131,10 @@ function kindFrom(kind: Kind, bodies: Bodies): Bare<Message> {
       return { kind: 'leave', reason: kind.value.reason }
     case 'commitQuery':
       return { kind: 'commitQuery', ticket: safe(kind.value.ticket) }
-    case 'commitAnswer':
-      return { kind: 'commitAnswer', ticket: safe(kind.value.ticket), committed: seqFrom(kind.value.committed) }
+    case 'commitAnswer': {
+      const { to, ticket, committed } = kind.value
+      return { kind: 'commitAnswer', to: incarnation(to), ticket: safe(ticket), committed: seqFrom(committed) }
+    }
     case 'verified': {
       const { attempt, ticket, at, digest } = kind.value
       const head = { attempt: safe(attempt), ticket: safe(ticket), at: seqFrom(at) }

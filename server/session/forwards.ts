@@ -28,10 +28,12 @@ interface Waiting {
 export class Forwards {
   readonly #send: (to: NodeId, forward: Forward) => void
   readonly #waiting = new Map<bigint, Waiting>()
-  #next = 1n
+  #next: bigint
 
-  constructor(send: (to: NodeId, forward: Forward) => void) {
+  /** `first` ticket: far from those of the process before, as an answer to that one may come late and be taken for ours. */
+  constructor(send: (to: NodeId, forward: Forward) => void, first: bigint) {
     this.#send = send
+    this.#next = first
   }
 
   hand(to: NodeId, handed: Handed): Promise<HandedAnswer> {

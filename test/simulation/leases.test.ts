@@ -1,5 +1,6 @@
 import t from 'tap'
 import { origin } from '../../replication/entry.ts'
+import type { Message } from '../../replication/message.ts'
 import { calmDirectory } from './mixes.ts'
 import { longJournal, Scenario } from './scenario.ts'
 
@@ -39,4 +40,44 @@ void t.test('who is being asked into the set may be in it already, and take over
   heal()
   reach()
   scenario.inSync()
+})
+
+void t.test('an answer to a dead process is none to its successor', async (t) => {
+  const scenario = new Scenario({ storage: longJournal })
+  const { world } = scenario
+  const mirror = scenario.mirror()
+  const answers: Message[] = []
+  const send = world.sendMessage.bind(world)
+  world.sendMessage = (from, to, message) => {
+    if (message.kind === 'commitAnswer') answers.push(message)
+    send(from, to, message)
+  }
+  const op = { kind: 'read', object: 'r0' } as const
+  /** Reads at the mirror while it does not know yet that the change is committed; `meanwhile`: when it has asked. */
+  const readDirty = (value: string, meanwhile: () => void): string | undefined => {
+    scenario.changeNow({ kind: 'write', object: 'r0', value })
+    let result: string | undefined
+    mirror.process?.step(() => {
+      mirror.process?.server.onCall({ kind: 'read', op, seen: origin }, (answer) => {
+        if (answer.kind === 'done') result ??= answer.result
+      })
+    })
+    meanwhile()
+    scenario.step(() => result !== undefined)
+    return result
+  }
+  t.equal(
+    readDirty('old', () => {}),
+    'old',
+  )
+  const [late] = answers
+  t.ok(late, 'it had to ask')
+  world.kill(mirror)
+  world.revive(mirror)
+  scenario.inSync()
+  const found = readDirty('new', () => {
+    const primary = scenario.primary().node
+    if (late !== undefined) mirror.process?.step(() => mirror.process?.replica.onMessage(primary, late))
+  })
+  t.equal(found, 'new')
 })

@@ -66,6 +66,12 @@ export class Scenario {
     throw new Error(`no answer to ${call.kind}`)
   }
 
+  /** Lets things happen one by one, until it is so. */
+  step(until: () => boolean): void {
+    const end = this.world.timeline.now + 20_000
+    while (!until() && this.world.timeline.now < end) this.world.timeline.step()
+  }
+
   /** What that member says within a second, if it is an answer. */
   askAt(node: NodeId, call: Call): string | undefined {
     let result: string | undefined
@@ -77,10 +83,28 @@ export class Scenario {
   }
 
   change(op: Op): void {
-    this.#seq += 1
-    const request: RequestId = { session: this.#session, slot: 0, seq: this.#seq }
+    const request = this.#request()
     this.ask({ kind: 'change', request, op })
     this.world.acknowledged(request)
+  }
+
+  /** Returns in the very moment in which the primary has answered. */
+  changeNow(op: Op): void {
+    const request = this.#request()
+    let isDone = false
+    const { process } = this.primary()
+    process?.step(() =>
+      process.server.onCall({ kind: 'change', request, op }, () => {
+        isDone = true
+      }),
+    )
+    this.step(() => isDone)
+    this.world.acknowledged(request)
+  }
+
+  #request(): RequestId {
+    this.#seq += 1
+    return { session: this.#session, slot: 0, seq: this.#seq }
   }
 
   /** Changes of all kinds of objects, `count` of each. */

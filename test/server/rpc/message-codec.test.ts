@@ -87,7 +87,7 @@ const kinds: { readonly [K in Message['kind']]: Record<string, fc.Arbitrary<unkn
   caughtUp: { attempt: count },
   leave: { reason: fc.string() },
   commitQuery: { ticket: count },
-  commitAnswer: { ticket: count, committed: seq },
+  commitAnswer: { to: incarnation, ticket: count, committed: seq },
   verified: { attempt: count, ticket: count, at: seq, digest },
   recovering: {
     last: mark,
