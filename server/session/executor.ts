@@ -67,7 +67,10 @@ export class Executor {
     const stored = state.pending.get(key)
     const last = stored === undefined ? undefined : decodeReply(stored)
     if (last !== undefined && seq === last.seq) return this.#again(change, last)
-    if (last !== undefined && seq < last.seq) return this.#refusal('EINVAL') // misordered: answered long ago
+    if (last !== undefined && seq < last.seq) {
+      // Misordered: answered long ago. Unless another primary knows better.
+      return replica.mayRead() ? this.#refusal('EINVAL') : { kind: 'elsewhere' }
+    }
     const { errno, reply, effects } = this.#decide(change, source)
     const record = encodeReply({ seq, errno, reply: reply === undefined ? nothing : encodedReply(reply) })
     const proposal = replica.propose(encodeBody([...effects, { kind: 'put', key, value: record }]))
@@ -137,9 +140,11 @@ export class Executor {
 
   /** The reply table is part of the pending state: what it says may not be committed yet (S26). */
   async #again({ session, slot }: Change, last: ReplyRecord): Promise<Attempt> {
-    const { state, commits } = this.#ports
+    const { state, commits, replica } = this.#ports
     const dirty = state.dirty(replyKey(session, slot))
     if (dirty !== undefined && !(await commits.reached(dirty))) return { kind: 'elsewhere' }
+    // No entry of this reign stands behind what was committed before: a primary of the past must not say it (R13).
+    if (dirty === undefined && !replica.mayRead()) return { kind: 'elsewhere' }
     const reply = last.errno === 0 ? Reply.decode(last.reply).kind : undefined
     return { kind: 'done', errno: last.errno, reply, position: commits.here }
   }

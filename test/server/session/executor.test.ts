@@ -131,3 +131,16 @@ void t.test('a request that makes the code throw is EIO, is logged, and is not t
   t.equal(errnoOf(await executor.execute(change(poison))), errnos.EIO)
   t.equal(executor.poisoned, 1, 'the stored answer was given')
 })
+
+void t.test('a primary that may not read repeats no stored reply and calls nothing misordered', async (t) => {
+  const memory = volume()
+  memory.alone = true
+  const executor = memory.executor()
+  t.equal(errnoOf(await executor.execute(change(mkdir('a'), { seq: 5n }))), 0)
+  memory.mayRead = false
+  t.equal(errnoOf(await executor.execute(change(mkdir('a'), { seq: 5n }))), 'elsewhere')
+  t.equal(errnoOf(await executor.execute(change(mkdir('a'), { seq: 4n }))), 'elsewhere')
+  memory.mayRead = true
+  t.equal(errnoOf(await executor.execute(change(mkdir('a'), { seq: 5n }))), 0)
+  t.equal(errnoOf(await executor.execute(change(mkdir('a'), { seq: 4n }))), errnos.EINVAL)
+})
