@@ -79,10 +79,23 @@ export function workFor(touched: Touched): readonly WorkItem[] {
   for (let i = 0; i < touched.keys.length; i += sliceKeysMax) {
     items.push({ kind: 'keys', keys: touched.keys.slice(i, i + sliceKeysMax) })
   }
-  for (const { blob, offset, length } of touched.ranges) {
+  for (const { blob, offset, length } of disjoint(touched.ranges)) {
     for (let done = 0; done < length; done += sliceBytesMax) {
       items.push({ kind: 'range', blob, offset: offset + done, length: Math.min(sliceBytesMax, length - done) })
     }
   }
   return items
+}
+
+/** The same bytes, each in one range only: what overlaps or touches is joined. */
+function disjoint(ranges: readonly BlobRange[]): readonly BlobRange[] {
+  const sorted = ranges.toSorted((a, b) => (a.blob === b.blob ? a.offset - b.offset : a.blob < b.blob ? -1 : 1))
+  const joined: { blob: bigint; offset: number; length: number }[] = []
+  for (const range of sorted) {
+    const last = joined.at(-1)
+    if (last === undefined || last.blob !== range.blob || range.offset > last.offset + last.length) {
+      joined.push({ ...range })
+    } else last.length = Math.max(last.length, range.offset + range.length - last.offset)
+  }
+  return joined
 }

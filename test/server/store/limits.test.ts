@@ -131,6 +131,28 @@ void t.test('the journal stays bounded, and what is dropped is known as touched'
   }
 })
 
+void t.test('of what lies before a journal that began anew, everything may have been touched', async (t) => {
+  const dir = join(await newDir(t), 'store')
+  let store = await openStore(t, dir)
+  const writer = new Writer(suited(t, dir, store))
+  for (let index = 0; index < 20; index++) writer.do([put(`n${index}`, 'x')])
+  const base = { epoch: epoch(2), seq: seq(10), chain: 7 }
+  const history = [{ epoch: epoch(2), first: seq(1) }]
+  store.beginResync(base, history, [])
+  const next = entryAfter(store, base, epoch(2), encodeBody([put('later', 'y')]))
+  t.equal(store.append(next), 'appended')
+  store.commit(next.seq)
+  for (let round = 0; round < 2; round++) {
+    for (const after of [0, 5, 9]) {
+      t.equal((await touchedSince(store, after)).everything, true, `after ${after}`)
+      t.equal(store.touchedInTail(seq(after)).everything, true)
+    }
+    t.same((await touchedSince(store, 10)).keys, [key('later')])
+    await store.close()
+    store = await openStore(t, dir)
+  }
+})
+
 void t.test('payloads that somebody may still want are kept, others are written over', async (t) => {
   const dir = join(await newDir(t), 'store')
   const store = await openStore(t, dir, { limits: { writeDelayMs: 1, chunkBytes: 1 << 20 } })
