@@ -8,7 +8,11 @@ export interface FileResult {
   readonly seconds: number
   /** What failed, and how, for a person. */
   readonly failures: readonly string[]
+  /** What its tests said beside their assertions: figures, seeds, logs after a failure. The last lines of it. */
+  readonly comments: readonly string[]
 }
+
+const commentsMax = 200
 
 /** How the process of a test file ended: `exit code 1`, `SIGKILL`; undefined when it ended well. */
 export type Complaint = string | undefined
@@ -22,6 +26,7 @@ export class TapResults {
   readonly input: Parser
   readonly #file: string
   readonly #failures: string[] = []
+  readonly #comments: string[] = []
   readonly #ended: Promise<FinalResults>
   #passed = 0
 
@@ -33,7 +38,10 @@ export class TapResults {
     })
     this.input = new Parser({}, end)
     let inner: string[] = []
-    this.input.on('child', (test: Parser) => collectFailures(test, (text) => inner.push(text)))
+    this.input.on('child', (test: Parser) => {
+      collectFailures(test, (text) => inner.push(text))
+      collectComments(test, (text) => this.#comments.push(text))
+    })
     this.input.on('assert', (result: Result) => {
       if (result.skip || result.todo) this.#failures.push(`${result.name}\n    skipped: ${result.skip || result.todo}`)
       else if (result.ok) this.#passed += 1
@@ -49,7 +57,8 @@ export class TapResults {
     if (failures.length === 0 && complaint !== undefined) failures.push(complaint)
     else if (failures.length === 0 && this.#passed === 0) failures.push('no test ran in it')
     else if (failures.length === 0 && !results.ok) failures.push('what it printed is not a whole result')
-    return { file: this.#file, passed: this.#passed, failed: failures.length, seconds, failures }
+    const comments = this.#comments.slice(-commentsMax)
+    return { file: this.#file, passed: this.#passed, failed: failures.length, seconds, failures, comments }
   }
 }
 
@@ -59,6 +68,15 @@ function collectFailures(test: Parser, found: (text: string) => void): void {
     if (result.skip || result.todo) found(`${result.fullname}\n    skipped: ${result.skip || result.todo}`)
     // A parent that failed only because of a child has nothing of its own to say.
     else if (!result.ok && result.diag) found(described(result))
+  })
+}
+
+/** Without those that the runner itself makes. */
+function collectComments(test: Parser, found: (text: string) => void): void {
+  test.on('child', (deeper: Parser) => collectComments(deeper, found))
+  test.on('comment', (text: string) => {
+    const said = text.replace(/^\s*#\s?/, '').trimEnd()
+    if (said !== '' && !/^(Subtest:|time=|\{ total: )/.test(said)) found(said)
   })
 }
 

@@ -118,7 +118,8 @@ async function main(wanted: readonly string[]): Promise<void> {
     await runSuite(suite, (result) => {
       all.push(result)
       const failures = result.failures.map((text) => text.replaceAll(/^/gm, '  '))
-      console.log([line(result), ...failures].join('\n'))
+      const comments = result.comments.map((text) => `         ${text}`)
+      console.log([line(result), ...comments, ...failures].join('\n'))
     })
   }
   const passed = all.reduce((sum, result) => sum + result.passed, 0)

@@ -23,7 +23,14 @@ ok 2 - two # time=5ms
 `
 
 void t.test('counts what a file names at its top, not single assertions', async (t) => {
-  t.same(await results(passing), { file: 'test/a.test.ts', passed: 2, failed: 0, seconds: 1.5, failures: [] })
+  t.same(await results(passing), {
+    file: 'test/a.test.ts',
+    passed: 2,
+    failed: 0,
+    seconds: 1.5,
+    failures: [],
+    comments: [],
+  })
 })
 
 void t.test('a failure says where it happened, however deep', async (t) => {
@@ -45,6 +52,13 @@ not ok 1 - outer
   t.match(file, { passed: 0, failed: 1 })
   t.match(file.failures[0], /outer > inner > equal/)
   t.match(file.failures[0], /\+2/)
+})
+
+void t.test('what tests say beside their assertions is kept', async (t) => {
+  const file = await results(
+    passing.replace('    ok 1 - fine\n    1..1', '    # stall: 12 ms\n    ok 1 - fine\n    1..1'),
+  )
+  t.same(file.comments, ['stall: 12 ms'])
 })
 
 void t.test('a file that ends badly is a failure, though all its tests passed', async (t) => {
