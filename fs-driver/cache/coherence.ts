@@ -157,6 +157,12 @@ export class Coherence implements LeaseHolder {
     return forMs
   }
 
+  /** The kernel has just been told an ACL of `ino`, or that it has none: it keeps that until it is told otherwise. */
+  gaveAcl(ino: bigint, held: Held): void {
+    if (this.#aliveFor(ino, held) && this.#holdings.gaveAcl(ino)) this.#parts.record.gaveAttributes(ino)
+    else this.#parts.kernel.forgetAttributes(ino)
+  }
+
   /** How long the kernel may keep a name in `dir`, or the absence of one, that is told now, ms. */
   nameMs(dir: bigint, held: Held): number {
     const nowMs = this.#parts.nowMs()
@@ -231,6 +237,7 @@ export class Coherence implements LeaseHolder {
   }
 
   onProlonged(untilMs: number): void {
+    this.onTick() // what has run out is not brought back
     const nowMs = this.#parts.nowMs()
     if (untilMs - marginMs <= Math.max(nowMs, this.#untilMs)) return
     this.#untilMs = untilMs - marginMs

@@ -24,6 +24,8 @@ export class KernelHoldings {
   readonly #attributes = new Map<bigint, Given>()
   readonly #names = new Map<bigint, Given>()
   readonly #pages = new Map<bigint, Pages>()
+  /** Kept like attributes, but for no time: only what takes attributes back ends them. */
+  readonly #acls = new Set<bigint>()
   /** No name given later is here, however the time of names is put. */
   #sweepAtMs = 0
 
@@ -47,6 +49,13 @@ export class KernelHoldings {
     const known = this.#attributes.get(ino)
     this.#attributes.set(ino, { atMs: nowMs, untilMs: nowMs + forMs })
     return known === undefined
+  }
+
+  /** @returns false: there are too many already, so it is to be taken back at once */
+  gaveAcl(ino: bigint): boolean {
+    if (this.#acls.size >= attributesMax) return false
+    this.#acls.add(ino)
+    return true
   }
 
   /** A name in `dir`, or the absence of one. */
@@ -73,17 +82,18 @@ export class KernelHoldings {
     this.#names.clear()
   }
 
-  /** When its attributes were last given, if the kernel may still have them; they are taken back now. */
+  /** When its attributes were last given, if the kernel may still have them or ACLs; they are taken back now. */
   takeAttributes(ino: bigint, nowMs: number): number | undefined {
     const given = this.#attributes.get(ino)
-    if (given === undefined) return undefined
     this.#attributes.delete(ino)
-    return nowMs < given.untilMs + slackMs ? given.atMs : undefined
+    const hadAcl = this.#acls.delete(ino)
+    if (given !== undefined && nowMs < given.untilMs + slackMs) return given.atMs
+    return hadAcl ? Number.NEGATIVE_INFINITY : undefined
   }
 
-  /** Every inode of which the kernel may have attributes. */
+  /** Every inode of which the kernel may have attributes or ACLs. */
   attributes(): bigint[] {
-    return [...this.#attributes.keys()]
+    return [...new Set([...this.#attributes.keys(), ...this.#acls])]
   }
 
   pagesGone(ino: bigint): void {

@@ -33,3 +33,9 @@ export function told(request: Request, body: ReplyBody, held: Held, coherence: C
   const flags = pages === 'keep' ? buffered | openFlags.KEEP_CACHE : buffered
   return { ...body, fh: cachedHandle(body.fh), flags }
 }
+
+const aclNames = ['system.posix_acl_access', 'system.posix_acl_default'].map((name) => Buffer.from(name))
+
+/** What the kernel hears then it keeps. */
+export const asksForAcl = (request: Request): boolean =>
+  request.op === 'GETXATTR' && aclNames.some((name) => name.equals(request.args.name))

@@ -1,7 +1,7 @@
 import { errnos, FsError } from '../../proto/errno.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import { LeasedCall } from '../cache/leased-call.ts'
-import { told } from '../cache/tell.ts'
+import { asksForAcl, told } from '../cache/tell.ts'
 import type { Log } from '../log.ts'
 import type { Frame } from '../protocol/frame.ts'
 import type { InitOffer, Negotiated } from '../protocol/negotiate.ts'
@@ -209,6 +209,7 @@ export class Driver {
       body = replyForError(error, { op, unique: header.unique, log })
     }
     this.#reply(request, told(request, body, held, coherence))
+    if (asksForAcl(request)) coherence.gaveAcl(header.nodeid, held)
     return true
   }
 
@@ -242,6 +243,7 @@ export class Driver {
     this.#reply(request, told(request, body, asking.held, coherence))
     if (opening !== undefined) state.handles.unuse(opening)
     if (making !== undefined) state.handles.made(making)
+    if (asksForAcl(request)) coherence.gaveAcl(nodeid, asking.held)
     if (reading !== undefined) {
       const { cached, range } = reading
       coherence.readEnds(nodeid, range, { held: asking.held, cached, filled: body.kind === 'data' })
