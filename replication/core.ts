@@ -1,4 +1,4 @@
-import type { NodeId } from '../proto/ids.ts'
+import type { NodeId, Seq } from '../proto/ids.ts'
 import type { Deaths } from './deaths.ts'
 import type { Journal } from './journal.ts'
 import type { Message } from './message.ts'
@@ -17,6 +17,9 @@ export interface Core {
   /** The newest record seen. */
   record(): Versioned | undefined
 }
+
+/** Clients of this process keep nothing of what entries up to here change (R21). */
+export const recalledBy = ({ journal, ports }: Core): Seq => Math.min(journal.last.seq, ports.host.recalled()) as Seq
 
 type WithoutEnvelope<M> = M extends Message ? Omit<M, 'epoch' | 'incarnation'> : never
 

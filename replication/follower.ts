@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Epoch, Incarnation, NodeId, Seq } from '../proto/ids.ts'
-import { type Core, send } from './core.ts'
+import { type Core, recalledBy, send } from './core.ts'
 import { assertFlushed } from './flushed.ts'
 import { giverWaits } from './lease.ts'
 import type {
@@ -87,6 +87,11 @@ export class Follower {
     return this.#attached && this.#core.ports.clock.now() < this.#leaseUntil
   }
 
+  /** How long from now on this member may answer reads. */
+  leaseLeft(): Ms {
+    return this.#attached ? Math.max(0, this.#leaseUntil - this.#core.ports.clock.now()) : 0
+  }
+
   /** Nothing it lacks: its journal has every committed entry, its state all that it applied. */
   isWhole(): boolean {
     return this.has === 'everything'
@@ -157,6 +162,11 @@ export class Follower {
     else if (message.kind === 'commitAnswer') this.#onCommitAnswer(message)
   }
 
+  /** Clients have let go of more. */
+  onRecalled(): void {
+    if (this.#attached) this.#acknowledge()
+  }
+
   askCommit(ticket: number): void {
     if (this.#leader === undefined) return this.#core.ports.host.commitAnswer(ticket, undefined)
     send(this.#core, this.#leader.node, { kind: 'commitQuery', ticket })
@@ -200,6 +210,7 @@ export class Follower {
       promiseMs,
       attempt: this.#attached ? this.#attempt : 0,
       last: this.#core.journal.last.seq,
+      recalled: recalledBy(this.#core),
       durable: this.#durable,
       applied: this.#core.journal.committed,
       progress: storage.resync()?.progress,
@@ -358,8 +369,13 @@ export class Follower {
         return false
       }
     }
-    this.#toLeader({ kind: 'ack', attempt: this.#attempt, last: journal.last.seq })
+    this.#acknowledge()
     return true
+  }
+
+  #acknowledge(): void {
+    const last = this.#core.journal.last.seq
+    this.#toLeader({ kind: 'ack', attempt: this.#attempt, last, recalled: recalledBy(this.#core) })
   }
 
   #commit(committed: Seq): void {

@@ -1,7 +1,8 @@
 import type { NodeId, Seq } from '../proto/ids.ts'
-import type { Core } from './core.ts'
+import { type Core, recalledBy } from './core.ts'
+import { Grants } from './grants.ts'
 import type { Member } from './member.ts'
-import type { Ms } from './ports.ts'
+import type { Ms, Self } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
 import { grown, handedOver, renamed, shrunk } from './record-changes.ts'
 import type { WorkItem } from './work.ts'
@@ -14,6 +15,7 @@ export class InSyncSet {
   readonly #lingering = new Map<NodeId, Ms>()
   /** What is to be brought over when a member attaches next, besides what it misses. */
   readonly #extra = new Map<NodeId, readonly WorkItem[]>()
+  readonly grants: Grants
   #inSync: readonly NodeId[]
   /** Somebody was told that everything up to here is on every disk of the set: a newcomer's disk must have it too (S11). */
   #flushedTo = 0 as Seq
@@ -23,6 +25,7 @@ export class InSyncSet {
   constructor(core: Core, members: ReadonlyMap<NodeId, Member>) {
     this.#core = core
     this.#members = members
+    this.grants = new Grants(core)
     this.#inSync = core.record()?.record.inSync ?? []
   }
 
@@ -77,13 +80,16 @@ export class InSyncSet {
     }
   }
 
-  /** The last entry that everybody required has acknowledged. */
+  /** The last entry that everybody required has acknowledged, and that no client keeps anything of what it changes of. */
   committable(): Seq {
     const record = this.#record()
     if (record === undefined || this.#inSync.length < record.minInSync) return 0 as Seq
-    let least = this.#core.journal.last.seq
-    for (const member of this.required()) least = Math.min(least, member.acked) as Seq
-    return least
+    let least = Math.min(
+      recalledBy(this.#core),
+      this.grants.limit((who) => this.#answersFor(who)),
+    )
+    for (const member of this.required()) least = Math.min(least, member.acked, member.recalled)
+    return least as Seq
   }
 
   onRecord(record: VolumeRecord): void {
@@ -103,6 +109,13 @@ export class InSyncSet {
   released(member: Member): void {
     this.#lingering.delete(member.node)
     member.grantedUntil = 0
+  }
+
+  /** How far that process has said what its clients keep; undefined: nothing, or nothing that counts. */
+  #answersFor({ node, incarnation }: Self): Seq | 'all' | undefined {
+    const member = this.#members.get(node)
+    if (member === undefined || member.incarnation !== incarnation) return undefined
+    return this.counts(node) ? 'all' : member.recalled
   }
 
   leave(member: Member, reason: string): void {

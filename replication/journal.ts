@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { type Epoch, type Seq, seq } from '../proto/ids.ts'
 import { type Entry, type EpochStart, type Mark, nextChain } from './entry.ts'
-import type { Storage } from './ports.ts'
+import type { Host, Storage } from './ports.ts'
 
 /** What this member has of the volume's one order, and how far it is committed. Every change of it goes through here. */
 export class Journal {
   readonly #storage: Storage
+  readonly #host: Pick<Host, 'appended' | 'cut' | 'restarted'>
   /** invariant: base.seq <= committed <= last.seq */
   #base: Mark
   #last: Mark
@@ -15,9 +16,10 @@ export class Journal {
   /** invariant: epochs and firsts both grow; the last epoch is that of #last, unless nothing was ever written */
   #history: readonly EpochStart[]
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, host: Pick<Host, 'appended' | 'cut' | 'restarted'>) {
     const opened = storage.opened
     this.#storage = storage
+    this.#host = host
     this.#base = opened.base
     this.#last = opened.last
     this.#committed = seq(Math.min(opened.applied, opened.last.seq))
@@ -60,6 +62,7 @@ export class Journal {
       this.#history = [...this.#history, { epoch: entry.epoch, first: entry.seq }]
     }
     this.#last = { epoch: entry.epoch, seq: entry.seq, chain: entry.chain }
+    this.#host.appended(entry)
     return 'appended'
   }
 
@@ -72,6 +75,7 @@ export class Journal {
     this.#storage.cut(to)
     this.#last = mark
     this.#history = this.#history.filter((start) => start.first <= to)
+    this.#host.cut(to)
   }
 
   commit(to: Seq): void {
@@ -94,6 +98,7 @@ export class Journal {
     this.#last = base
     this.#committed = base.seq
     this.#history = history
+    this.#host.restarted(base.seq)
   }
 
   checkInvariants(): void {

@@ -27,6 +27,8 @@ export class Member {
   /** Everything up to here is in its journal, and on its disk. */
   acked = 0 as Seq
   durable = 0 as Seq
+  /** Its clients keep nothing of what entries up to here change, as far as it said so in this attachment (S8). */
+  recalled = 0 as Seq
   applied = 0 as Seq
   /** When `acked` last grew, or had nowhere to grow. */
   ackedAt: Ms
@@ -94,6 +96,7 @@ export class Member {
     this.acked = from
     this.ackedAt = this.#ports.clock.now()
     this.durable = 0 as Seq
+    this.recalled = 0 as Seq
     this.leaving = undefined
   }
 

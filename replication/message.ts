@@ -50,9 +50,10 @@ export interface HeartbeatReply {
   readonly sentAt: Ms
   readonly echo: Ms
   readonly promiseMs: number
-  /** The attachment that `last` (in the journal) and `durable` (flushed) speak for; 0: none. */
+  /** The attachment that `last` and `recalled` (as in `Ack`) and `durable` (flushed) speak for; 0: none. */
   readonly attempt: number
   readonly last: Seq
+  readonly recalled: Seq
   readonly durable: Seq
   /** Applied to this member's state, for status. */
   readonly applied: Seq
@@ -117,11 +118,14 @@ export type StreamContent =
   | { readonly kind: 'slice'; readonly ticket: number; readonly slice: Slice }
   | { readonly kind: 'verify'; readonly ticket: number; readonly item: WorkItem; readonly detail: boolean }
 
-/** Everything up to `last` is in the sender's journal (R7). */
+/** Prepared and recalled, the two things that an entry needs of every member (S8). R15 looks at the first only. */
 export interface Ack {
   readonly kind: 'ack'
   readonly attempt: number
+  /** Everything up to here is in the sender's journal (R7). */
   readonly last: Seq
+  /** Clients of the sender keep nothing of what entries up to here change (R21). <= last */
+  readonly recalled: Seq
 }
 
 export interface Flushed {

@@ -52,6 +52,23 @@ export interface Host {
    * where the journal begins anew, which may be less than before, if what was committed here was lost everywhere else.
    */
   committed(to: Seq): void
+  /** An entry is in this member's journal: clients of this member are to let go of what they keep of what it changes (R21). */
+  appended(entry: Entry): void
+  /** The journal has lost what came after `to`, or begins anew after it: what was told of the rest says nothing any more. */
+  cut(to: Seq): void
+  restarted(base: Seq): void
+  /**
+   * Clients attached to this process keep nothing of what entries up to here change; beyond the journal's end when nobody
+   * is being asked. When it has grown otherwise than by `appended`, `Replica.onRecalled` is called.
+   */
+  recalled(): Seq
+  /**
+   * Processes that some client of the volume may have leases of: known before the first of them is given (S21). undefined:
+   * what the journal says of them is just being read.
+   */
+  providers(): Iterable<Self> | undefined
+  /** Some client may still have leases of that process: no other process has heard from it since. */
+  isKept(provider: Self): boolean
   /** Whether this member serves, and as what, has changed; or another member is primary now. */
   roleChanged(): void
   /** Answer to `Replica.askCommit`; undefined: it can't be known here now, ask again or elsewhere. */

@@ -7,7 +7,7 @@ import { Flushes } from './flushes.ts'
 import { InSyncSet } from './in-sync-set.ts'
 import { giverWaits } from './lease.ts'
 import { Member } from './member.ts'
-import type { CommitQuery, Envelope, HeartbeatReply, Message } from './message.ts'
+import type { Ack, CommitQuery, Envelope, HeartbeatReply, Message } from './message.ts'
 import type { Ms } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
 import { SliceSource } from './slice-source.ts'
@@ -44,6 +44,7 @@ export class Primary {
     this.#recovered = how.recovered
     this.#tickedAt = core.ports.clock.now()
     this.#set = new InSyncSet(core, this.#members)
+    this.#set.grants.begin(how)
     this.#flushes = new Flushes(core, this.#members, this.#set)
     this.#verifications = new Verifications(core, this.#members)
     this.#slices = new SliceSource(core, (why) => this.#damaged(why))
@@ -89,6 +90,11 @@ export class Primary {
     if (this.#core.journal.append(entry) === 'full') return 'full'
     this.#sendOut(entry)
     return entry.seq
+  }
+
+  /** Clients of this process have let go of more. */
+  onRecalled(): void {
+    this.#advance()
   }
 
   flush(ticket: number): void {
@@ -260,9 +266,7 @@ export class Primary {
     this.#beatAt = now
     for (const member of this.#members.values()) {
       const leaseMs = this.#lease(member, now)
-      if (leaseMs > 0) {
-        member.grantedUntil = Math.max(member.grantedUntil, now + giverWaits(leaseMs, this.#core.timing))
-      }
+      if (leaseMs > 0) this.#granted(member, now + giverWaits(leaseMs, this.#core.timing))
       send(this.#core, member.node, {
         kind: 'heartbeat',
         sentAt: now,
@@ -274,6 +278,12 @@ export class Primary {
         committed: this.#core.journal.committed,
       })
     }
+  }
+
+  #granted(member: Member, until: Ms): void {
+    member.grantedUntil = Math.max(member.grantedUntil, until)
+    const { incarnation, node } = member
+    if (incarnation !== undefined) this.#set.grants.give({ node, incarnation }, until)
   }
 
   /** Nobody grants beyond the end of what it holds itself (S19), nor to a process the record does not name (S20). */
@@ -299,19 +309,20 @@ export class Primary {
     member.progress = reply.progress
     if (member.mode === 'absent' || reply.attempt !== member.attempt || member.incarnation !== reply.incarnation) return
     member.durable = Math.max(member.durable, reply.durable) as Seq
-    this.#onAck(member, reply.last)
+    this.#onAck(member, reply)
   }
 
-  #onAck(member: Member, last: Seq): void {
+  #onAck(member: Member, { last, recalled }: Pick<Ack, 'last' | 'recalled'>): void {
     if (last > member.sent) return this.#set.leave(member, 'it acknowledged an entry that was never sent')
     member.onAcked(last)
+    member.recalled = Math.max(member.recalled, recalled) as Seq
     member.pump()
     this.#advance()
   }
 
   #onAttached(member: Member, message: Message): void {
     member.lastHeard = this.#core.ports.clock.now()
-    if (message.kind === 'ack') this.#onAck(member, message.last)
+    if (message.kind === 'ack') this.#onAck(member, message)
     else if (message.kind === 'verified') this.#verifications.onVerified(member.node, message)
     else if (message.kind === 'fetch') {
       member.fetch = message

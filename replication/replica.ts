@@ -34,7 +34,7 @@ export class Replica {
   #recovering = false
 
   constructor(ports: Ports, self: Self, timing: Timing) {
-    const journal = new Journal(ports.storage)
+    const journal = new Journal(ports.storage, ports.host)
     const swapper = new Swapper(ports, self, timing)
     this.#core = { ports, self, timing, journal, swapper, deaths: new Deaths(), record: () => this.#record }
     this.#follower = new Follower(this.#core)
@@ -108,6 +108,18 @@ export class Replica {
   /** Checked before each answer from local state (R13, R18): may this member answer reads from committed state now? */
   mayRead(): boolean {
     return this.#primary?.mayRead() ?? this.#follower.mayRead()
+  }
+
+  /** How long from now on, in ms, this member may answer reads if it hears nothing more: nobody leases beyond it (S19). */
+  leaseLeft(): Ms {
+    if (this.#primary === undefined) return this.#follower.leaseLeft()
+    return this.#primary.mayRead() ? this.#primary.leaseUntil() - this.#core.ports.clock.now() : 0
+  }
+
+  /** `Host.recalled` has grown, or some client has come to another provider. */
+  onRecalled(): void {
+    if (this.#primary === undefined) this.#follower.onRecalled()
+    else this.#primary.onRecalled()
   }
 
   /** May this member take changes now? */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { OrphanRound } from '../proto/generated/peer-service.ts'
-import type { Incarnation, NodeId, Seq } from '../proto/ids.ts'
+import type { OrphanRound, SessionsAlive } from '../proto/generated/peer-service.ts'
+import { type Incarnation, incarnation, type NodeId, type Seq } from '../proto/ids.ts'
 import type { Host, Log, Timing, VerifyAnswer } from '../replication/ports.ts'
 import type { Versioned } from '../replication/record.ts'
 import { Replica } from '../replication/replica.ts'
@@ -24,6 +24,7 @@ import { RoleWatch } from './session/role-watch.ts'
 import { Sessions, sessionTimeoutMs } from './session/sessions.ts'
 import { VolumeSpace } from './session/space.ts'
 import { Tickets } from './session/tickets.ts'
+import { VolumeLeases } from './session/volume-leases.ts'
 import type { VolumeStore } from './store/volume-store.ts'
 
 export interface VolumeOptions {
@@ -61,6 +62,7 @@ export class Volume {
   readonly attachments: Attachments
   readonly attachmentPorts: AttachmentPorts
   readonly executor: Executor
+  readonly leases: VolumeLeases
   readonly verifications = new Tickets<VerifyAnswer>()
   readonly space: VolumeSpace
   readonly log: Log
@@ -77,6 +79,7 @@ export class Volume {
   readonly #forwards: Forwards
   readonly #roles = new RoleWatch()
   #led = false
+  #reportedTo: NodeId | undefined
   #lookPending = false
 
   constructor(options: VolumeOptions) {
@@ -98,6 +101,14 @@ export class Volume {
       onMessage: (from, message) => this.step(() => this.replica.onMessage(from, message)),
       onFileServer: (from, message) => this.#onFileServer(from, message),
       onConnected: (peer) => this.#forwards.onConnected(peer),
+    })
+    this.leases = new VolumeLeases({
+      self: { node, incarnation },
+      timing,
+      now: () => this.clock.now(),
+      replica: () => this.replica,
+      store,
+      step: (run) => this.step(run),
     })
     const onRecord = (versioned: Versioned): void => this.onRecord(versioned)
     this.replica = new Replica(
@@ -136,8 +147,8 @@ export class Volume {
     const changes = new Changes({ self: node, replica, decider: this.leader, forwards: this.#forwards, changed })
     const serves = (): boolean => replica.mayRead()
     this.attachments = new Attachments({ now, serves, report: () => this.reportSessions() })
-    const { attachments } = this
-    this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, changed }
+    const { attachments, leases } = this
+    this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, leases, changed }
   }
 
   start(): void {
@@ -159,6 +170,7 @@ export class Volume {
     this.space.look()
     this.#locks.onTick()
     this.attachments.onTick()
+    this.leases.onTick()
     this.#look()
   }
 
@@ -173,8 +185,13 @@ export class Volume {
     const primary = this.replica.primary()
     const alive = this.attachments.alive()
     if (primary === undefined || alive.length === 0) return
-    if (primary === this.node) return this.sessions.onAlive(this.node, alive)
-    this.peers.tell(primary, { $case: 'sessionsAlive', value: { sessions: [...alive] } })
+    if (primary === this.node) return this.#onAlive(this.node, { incarnation: this.incarnation, sessions: [...alive] })
+    this.peers.tell(primary, { $case: 'sessionsAlive', value: { sessions: [...alive], incarnation: this.incarnation } })
+  }
+
+  #onAlive(from: NodeId, { incarnation: of, sessions }: SessionsAlive): void {
+    this.sessions.onAlive(from, sessions)
+    this.leases.onAlive({ node: from, incarnation: incarnation(of) }, sessions)
   }
 
   /** A step of replication or of the store. What it throws is a broken invariant or a broken disk. */
@@ -194,6 +211,12 @@ export class Volume {
   #host(): Host {
     return {
       committed: (to) => this.#commits.onCommitted(to),
+      appended: (entry) => this.leases.appended(entry),
+      cut: (to) => this.leases.cut(to),
+      restarted: (base) => this.leases.restarted(base),
+      recalled: () => this.leases.recalled(),
+      providers: () => this.leases.providers(),
+      isKept: (provider) => this.leases.isKept(provider),
       roleChanged: () => {
         if (this.#lookPending) return
         this.#lookPending = true
@@ -215,6 +238,9 @@ export class Volume {
     if (leads !== this.#led) this.#commits.giveUp()
     this.#led = leads
     this.#forwards.onPrimary(leads ? undefined : primary)
+    if (primary !== this.#reportedTo) this.reportSessions()
+    this.#reportedTo = primary
+    this.#watched(this.leases.look())
     this.#watched(this.leader.look().then(() => this.#roles.wake()))
   }
 
@@ -239,7 +265,7 @@ export class Volume {
       case 'forwardAnswer':
         return this.#forwards.onAnswer(message.value)
       case 'sessionsAlive':
-        return this.sessions.onAlive(from, message.value.sessions)
+        return this.#onAlive(from, message.value)
       case 'orphanRound':
         if (from === this.replica.primary()) this.attachments.orphanRound = message.value
         return

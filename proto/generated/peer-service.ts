@@ -101,6 +101,8 @@ export interface ForwardAnswer {
     /** I am not the primary, or not any more: look again. */
     { $case: "notPrimary"; value: NotPrimary }
     | undefined;
+  /** The entry that made what the response says; 0: it was not made just now. */
+  at: bigint;
 }
 
 export interface Ended {
@@ -112,6 +114,8 @@ export interface NotPrimary {
 /** From a provider to the primary, as often as heartbeats need: who is attached here and was heard of late. */
 export interface SessionsAlive {
   sessions: SessionAlive[];
+  /** Of the sender: leases of its sessions are this process's. */
+  incarnation: string;
 }
 
 export interface SessionAlive {
@@ -119,6 +123,8 @@ export interface SessionAlive {
   /** The last round of orphans that it answered, and which of those it has open. */
   round: bigint;
   openOrphans: bigint[];
+  /** As in the session's Hello; 0: it takes no leases. */
+  attach: bigint;
 }
 
 /** From the primary to every provider: ask all sessions which of these they have open. */
@@ -188,6 +194,7 @@ export interface HeartbeatReply {
   progress: Progress | undefined;
   freeBytes: bigint;
   totalBytes: bigint;
+  recalled: bigint;
 }
 
 export interface Progress {
@@ -259,6 +266,7 @@ export interface VerifyItem {
 export interface Ack {
   attempt: bigint;
   last: bigint;
+  recalled: bigint;
 }
 
 export interface Flushed {
@@ -830,7 +838,7 @@ export const Forward: MessageFns<Forward> = {
 };
 
 function createBaseForwardAnswer(): ForwardAnswer {
-  return { ticket: 0n, kind: undefined };
+  return { ticket: 0n, kind: undefined, at: 0n };
 }
 
 export const ForwardAnswer: MessageFns<ForwardAnswer> = {
@@ -857,6 +865,12 @@ export const ForwardAnswer: MessageFns<ForwardAnswer> = {
       case "notPrimary":
         NotPrimary.encode(message.kind.value, writer.uint32(42).fork()).join();
         break;
+    }
+    if (message.at !== 0n) {
+      if (BigInt.asUintN(64, message.at) !== message.at) {
+        throw new globalThis.Error("value provided for field message.at of type uint64 too large");
+      }
+      writer.uint32(400).uint64(message.at);
     }
     return writer;
   },
@@ -912,6 +926,14 @@ export const ForwardAnswer: MessageFns<ForwardAnswer> = {
             }
 
             message.kind = { $case: "notPrimary", value: NotPrimary.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.at = reader.uint64() as bigint;
             continue;
           }
         }
@@ -998,13 +1020,16 @@ export const NotPrimary: MessageFns<NotPrimary> = {
 };
 
 function createBaseSessionsAlive(): SessionsAlive {
-  return { sessions: [] };
+  return { sessions: [], incarnation: "" };
 }
 
 export const SessionsAlive: MessageFns<SessionsAlive> = {
   encode(message: SessionsAlive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.sessions) {
       SessionAlive.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.incarnation !== "") {
+      writer.uint32(402).string(message.incarnation);
     }
     return writer;
   },
@@ -1030,6 +1055,14 @@ export const SessionsAlive: MessageFns<SessionsAlive> = {
             message.sessions.push(SessionAlive.decode(reader, reader.uint32()));
             continue;
           }
+          case 50: {
+            if (tag !== 402) {
+              break;
+            }
+
+            message.incarnation = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1044,7 +1077,7 @@ export const SessionsAlive: MessageFns<SessionsAlive> = {
 };
 
 function createBaseSessionAlive(): SessionAlive {
-  return { session: 0n, round: 0n, openOrphans: [] };
+  return { session: 0n, round: 0n, openOrphans: [], attach: 0n };
 }
 
 export const SessionAlive: MessageFns<SessionAlive> = {
@@ -1070,6 +1103,12 @@ export const SessionAlive: MessageFns<SessionAlive> = {
         writer.uint64(v);
       }
       writer.join();
+    }
+    if (message.attach !== 0n) {
+      if (BigInt.asUintN(64, message.attach) !== message.attach) {
+        throw new globalThis.Error("value provided for field message.attach of type uint64 too large");
+      }
+      writer.uint32(400).uint64(message.attach);
     }
     return writer;
   },
@@ -1120,6 +1159,14 @@ export const SessionAlive: MessageFns<SessionAlive> = {
             }
 
             break;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.attach = reader.uint64() as bigint;
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -1782,6 +1829,7 @@ function createBaseHeartbeatReply(): HeartbeatReply {
     progress: undefined,
     freeBytes: 0n,
     totalBytes: 0n,
+    recalled: 0n,
   };
 }
 
@@ -1834,6 +1882,12 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
         throw new globalThis.Error("value provided for field message.totalBytes of type uint64 too large");
       }
       writer.uint32(80).uint64(message.totalBytes);
+    }
+    if (message.recalled !== 0n) {
+      if (BigInt.asUintN(64, message.recalled) !== message.recalled) {
+        throw new globalThis.Error("value provided for field message.recalled of type uint64 too large");
+      }
+      writer.uint32(400).uint64(message.recalled);
     }
     return writer;
   },
@@ -1929,6 +1983,14 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
             }
 
             message.totalBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.recalled = reader.uint64() as bigint;
             continue;
           }
         }
@@ -2726,7 +2788,7 @@ export const VerifyItem: MessageFns<VerifyItem> = {
 };
 
 function createBaseAck(): Ack {
-  return { attempt: 0n, last: 0n };
+  return { attempt: 0n, last: 0n, recalled: 0n };
 }
 
 export const Ack: MessageFns<Ack> = {
@@ -2742,6 +2804,12 @@ export const Ack: MessageFns<Ack> = {
         throw new globalThis.Error("value provided for field message.last of type uint64 too large");
       }
       writer.uint32(16).uint64(message.last);
+    }
+    if (message.recalled !== 0n) {
+      if (BigInt.asUintN(64, message.recalled) !== message.recalled) {
+        throw new globalThis.Error("value provided for field message.recalled of type uint64 too large");
+      }
+      writer.uint32(400).uint64(message.recalled);
     }
     return writer;
   },
@@ -2773,6 +2841,14 @@ export const Ack: MessageFns<Ack> = {
             }
 
             message.last = reader.uint64() as bigint;
+            continue;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.recalled = reader.uint64() as bigint;
             continue;
           }
         }

@@ -98,6 +98,7 @@ function loadOne(
       volume.sessions.add(parsed.session)
       return
     case 'reply':
+    case 'place':
       return // whose they are, the sessions know
   }
 }

@@ -1,5 +1,5 @@
 import type * as wire from '../../proto/generated/peer-service.ts'
-import { incarnation } from '../../proto/ids.ts'
+import { incarnation, type Seq } from '../../proto/ids.ts'
 import type { Entry, EpochStart, Mark } from '../../replication/entry.ts'
 import type { Heartbeat, HeartbeatReply, Message, StreamContent } from '../../replication/message.ts'
 import type { Progress } from '../../replication/work.ts'
@@ -54,8 +54,10 @@ function kindTo(message: Message, bodies: Uint8Array[]): Kind {
       const head = { attempt: BigInt(attempt), number: BigInt(number), committed: BigInt(committed) }
       return { $case: 'stream', value: { ...head, content: contentTo(message.content, bodies) } }
     }
-    case 'ack':
-      return { $case: 'ack', value: { attempt: BigInt(message.attempt), last: BigInt(message.last) } }
+    case 'ack': {
+      const { attempt, last, recalled } = message
+      return { $case: 'ack', value: { attempt: BigInt(attempt), last: BigInt(last), recalled: BigInt(recalled) } }
+    }
     case 'flushed': {
       const { attempt, ticket, durable } = message
       const value = { attempt: BigInt(attempt), ticket: BigInt(ticket), durable: BigInt(durable) }
@@ -116,7 +118,7 @@ function kindFrom(kind: Kind, bodies: Bodies): Bare<Message> {
       return { kind: 'stream', ...head, content: contentFrom(content, bodies) }
     }
     case 'ack':
-      return { kind: 'ack', attempt: safe(kind.value.attempt), last: seqFrom(kind.value.last) }
+      return { kind: 'ack', attempt: safe(kind.value.attempt), ...endsFrom(kind.value) }
     case 'flushed': {
       const { attempt, ticket, durable } = kind.value
       return { kind: 'flushed', attempt: safe(attempt), ticket: safe(ticket), durable: seqFrom(durable) }
@@ -175,11 +177,18 @@ const heartbeatReplyTo = (message: HeartbeatReply): wire.HeartbeatReply => ({
   promiseMs: message.promiseMs,
   attempt: BigInt(message.attempt),
   last: BigInt(message.last),
+  recalled: BigInt(message.recalled),
   durable: BigInt(message.durable),
   applied: BigInt(message.applied),
   progress: message.progress === undefined ? undefined : progressTo(message.progress),
   freeBytes: BigInt(message.space.freeBytes),
   totalBytes: BigInt(message.space.totalBytes),
+})
+
+/** How far a member says it is: prepared and recalled. */
+const endsFrom = ({ last, recalled }: Pick<wire.Ack, 'last' | 'recalled'>): { last: Seq; recalled: Seq } => ({
+  last: seqFrom(last),
+  recalled: seqFrom(recalled),
 })
 
 const heartbeatReplyFrom = (message: wire.HeartbeatReply): HeartbeatReply => ({
@@ -188,7 +197,7 @@ const heartbeatReplyFrom = (message: wire.HeartbeatReply): HeartbeatReply => ({
   echo: msFrom(message.echo),
   promiseMs: msFrom(message.promiseMs),
   attempt: safe(message.attempt),
-  last: seqFrom(message.last),
+  ...endsFrom(message),
   durable: seqFrom(message.durable),
   applied: seqFrom(message.applied),
   progress: message.progress === undefined ? undefined : progressFrom(message.progress),

@@ -11,6 +11,8 @@ import type { Changes } from './changes.ts'
 import { type Answer, type FileCall, type ReplicaPort, type StatePort, slotsMax, type Wanted } from './ports.ts'
 import { responseOf, seenOf } from './positions.ts'
 import type { Reads } from './reads.ts'
+import { StreamLeases } from './stream-leases.ts'
+import type { VolumeLeases } from './volume-leases.ts'
 
 /** The way back to one client. */
 export interface ClientStream {
@@ -25,6 +27,7 @@ export interface AttachmentPorts {
   readonly reads: Reads
   readonly changes: Changes
   readonly attachments: Attachments
+  readonly leases: VolumeLeases
   readonly changed: () => Promise<void>
 }
 
@@ -44,7 +47,12 @@ export class Attachment {
   readonly #underWay = new Map<number, Wanted>()
   readonly #greeting: Wanted = { closed: false, cancelled: false }
   #session: bigint | undefined
+  /** The session that the client says it goes on with. */
+  #resuming: bigint | undefined
   #greeted = false
+  readonly #leases: StreamLeases
+  /** Frames that came on this stream. */
+  readonly counts = { requests: 0, heartbeats: 0 }
   /** The last round of orphans that the client answered, what it was asked, and what it has open of that. */
   #round = 0n
   #asked: { readonly round: bigint; readonly orphans: ReadonlySet<bigint> } = { round: 0n, orphans: new Set() }
@@ -53,6 +61,7 @@ export class Attachment {
   constructor(ports: AttachmentPorts, stream: ClientStream) {
     this.#ports = ports
     this.#stream = stream
+    this.#leases = new StreamLeases(ports.leases, (frame) => stream.send(frame))
   }
 
   get requests(): number {
@@ -61,6 +70,11 @@ export class Attachment {
 
   get session(): bigint | undefined {
     return this.#session
+  }
+
+  /** Leases that the client has of this member. */
+  get leases(): number {
+    return this.#leases.count
   }
 
   onFrame({ kind }: ClientFrame): void {
@@ -74,6 +88,7 @@ export class Attachment {
       case 'request':
         if (this.#session === undefined) return this.close('a request before the welcome')
         if (this.#underWay.size >= requestsMax) return this.close('too many requests under way')
+        this.counts.requests++
         return void this.#answer(this.#session, kind.value)
       case 'heartbeat':
         return this.#beat(kind.value)
@@ -86,7 +101,7 @@ export class Attachment {
         if (this.#session === undefined) return this.close('an end before the welcome')
         return void this.#end(this.#session)
       case 'recalled':
-        return this.close('nothing was recalled')
+        return this.#leases.onRecalled(kind.value.number)
       case undefined:
         return this.close('a frame of no known kind')
     }
@@ -96,6 +111,7 @@ export class Attachment {
   onClosed(): void {
     this.#greeting.closed = true
     for (const wanted of this.#underWay.values()) wanted.closed = true
+    this.#leases.end()
     this.#ports.attachments.remove(this)
   }
 
@@ -109,20 +125,27 @@ export class Attachment {
 
   /** For the primary: that the session lives, and what it said of orphans. */
   alive(): SessionAlive | undefined {
-    if (this.#session === undefined) return undefined
-    return { session: this.#session, round: this.#round, openOrphans: [...this.#open] }
+    const session = this.#session ?? this.#resuming
+    if (session === undefined) return undefined
+    return { session, round: this.#round, openOrphans: [...this.#open], attach: this.#leases.attach }
   }
 
   async #attach(hello: Hello): Promise<void> {
     const { attachments, changes, replica, self } = this.#ports
     const { role } = replica.status()
     if (role === 'none' || role === 'resyncing') return this.close(`${self} is not in sync`)
+    this.#leases.greeted(hello)
+    if (hello.session !== 0n) this.#resuming = hello.session
+    // Whoever waits for what the session may have kept elsewhere hears of it before all else: it keeps nothing any more.
+    if (hello.session !== 0n) attachments.changed()
     const session = hello.session === 0n ? await changes.open(hello, this.#greeting) : await this.#resume(hello.session)
     if (session === undefined || this.#greeting.closed) return
     if (session === 'refused') return this.close('there are too many sessions')
     if (session === 'ended') return this.close('the session has ended', true)
     this.#session = session
+    if (!this.#leases.begin(session)) return this.close('the session has a later stream')
     attachments.add(session, this)
+    if (hello.session === 0n) attachments.changed()
     const primary = replica.primary() ?? ''
     this.#stream.send({
       kind: { $case: 'welcome', value: { session, provider: self, slots: slotsMax, heartbeatMs, primary } },
@@ -161,7 +184,8 @@ export class Attachment {
     this.#underWay.delete(id)
     if (answer === undefined || wanted.closed) return
     if (answer.kind === 'ended') return this.close('the session has ended', true)
-    this.#stream.send({ kind: { $case: 'response', value: responseOf(id, answer) } })
+    const leased = call === undefined ? [] : this.#leases.granted(call, answer)
+    this.#stream.send({ kind: { $case: 'response', value: { ...responseOf(id, answer), leased } } })
   }
 
   async #execute(asked: Asked, wanted: Wanted): Promise<Answer | undefined> {
@@ -172,7 +196,9 @@ export class Attachment {
     const route = routeOf(call)
     if (route === 'read') return this.#checked(call, await reads.answer(caller, call, { seen, session, wanted }))
     if (route === 'change' && asked.seq === 0n) return failure('EINVAL')
+    this.#leases.asks(session, asked)
     const answer = await changes.submit({ session, slot, seq: asked.seq, caller, operation: call }, { seen, wanted })
+    this.#leases.isAnswered(session, asked)
     return answer === 'untouched' ? failure('EINTR') : answer
   }
 
@@ -184,17 +210,20 @@ export class Attachment {
     return answer.reply.value.nlink === 0 && disowned ? failure('ESTALE') : answer
   }
 
-  #beat({ round, openOrphans }: Heartbeat): void {
+  #beat({ round, openOrphans, dropped }: Heartbeat): void {
     const { attachments } = this.#ports
+    this.counts.heartbeats++
     if (round > 0n && round === this.#asked.round) {
       this.#open = new Set(openOrphans)
-      if (round !== this.#round) attachments.answeredRound()
+      if (round !== this.#round) attachments.changed()
       this.#round = round
     }
     const present = attachments.orphanRound
     if (present.round > this.#asked.round) this.#asked = { round: present.round, orphans: new Set(present.orphans) }
     const news = this.#asked.round > round ? this.#asked : undefined
-    const value = { round: news?.round ?? round, orphans: news === undefined ? [] : [...news.orphans], leaseMs: 0 }
+    const leaseMs = this.#leases.onHeartbeat(dropped)
+    if (this.#leases.isWaiting) attachments.changed()
+    const value = { round: news?.round ?? round, orphans: news === undefined ? [] : [...news.orphans], leaseMs }
     this.#stream.send({ kind: { $case: 'heartbeatReply', value } })
   }
 }

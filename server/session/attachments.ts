@@ -10,7 +10,7 @@ const uselessMs = 1_000
 export interface AttachmentsPorts {
   readonly now: () => Ms
   readonly serves: () => boolean
-  /** A client has answered the present round of orphans: the primary waits for that. */
+  /** Something has changed of what the primary waits for: who is here, or what a client has open. */
   readonly report: () => void
 }
 
@@ -44,8 +44,14 @@ export class Attachments {
     this.#heard.set(attachment, this.#ports.now())
   }
 
-  answeredRound(): void {
+  /** A client has come, or has answered the present round of orphans. */
+  changed(): void {
     this.#ports.report()
+  }
+
+  /** The client of that session, if it is here. */
+  of(session: bigint): Attachment | undefined {
+    return this.#bySession.get(session)
   }
 
   /** Requests under way: what the directory advertises as load. */

@@ -84,7 +84,7 @@ export class Executor {
         const { commits } = this.#ports
         const committed = await commits.reached(proposal.seq)
         return committed
-          ? { kind: 'done', errno, reply, position: commits.position(proposal.seq) }
+          ? { kind: 'done', errno, reply, position: commits.position(proposal.seq), at: proposal.seq }
           : { kind: 'elsewhere' }
       }
     }

@@ -2,7 +2,7 @@ import type { Hello } from '../../proto/generated/file-service.ts'
 import type { Forward, ForwardAnswer } from '../../proto/generated/peer-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import type { Position } from '../../replication/entry.ts'
-import { present } from '../rpc/wire.ts'
+import { present, seqFrom } from '../rpc/wire.ts'
 import type { Attempt, Change } from './ports.ts'
 import { doneOf, responseOf, seenOf } from './positions.ts'
 
@@ -100,20 +100,20 @@ export function handedFrom(forward: Forward): Handed {
 export function answerTo(ticket: bigint, answer: HandedAnswer): ForwardAnswer {
   switch (answer.kind) {
     case 'done':
-      return { ticket, kind: { $case: 'response', value: responseOf(0, answer) } }
+      return { ticket, kind: { $case: 'response', value: responseOf(0, answer) }, at: BigInt(answer.at ?? 0) }
     case 'opened':
-      return { ticket, kind: { $case: 'opened', value: answer.session } }
+      return { ticket, kind: { $case: 'opened', value: answer.session }, at: 0n }
     case 'ended':
-      return { ticket, kind: { $case: 'ended', value: {} } }
+      return { ticket, kind: { $case: 'ended', value: {} }, at: 0n }
     case 'elsewhere':
-      return { ticket, kind: { $case: 'notPrimary', value: {} } }
+      return { ticket, kind: { $case: 'notPrimary', value: {} }, at: 0n }
   }
 }
 
-function answerFrom({ kind }: ForwardAnswer): HandedAnswer {
+function answerFrom({ kind, at }: ForwardAnswer): HandedAnswer {
   switch (kind?.$case) {
     case 'response':
-      return doneOf(kind.value)
+      return { ...doneOf(kind.value), ...(at > 0n && { at: seqFrom(at) }) }
     case 'opened':
       return { kind: 'opened', session: kind.value }
     case 'ended':

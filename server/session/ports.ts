@@ -1,4 +1,5 @@
 import type { Caller, Operation, Reply } from '../../proto/generated/file-service.ts'
+import type { Seq } from '../../proto/ids.ts'
 import type { Position } from '../../replication/entry.ts'
 import type { Replica } from '../../replication/replica.ts'
 import type { VolumeStore } from '../store/volume-store.ts'
@@ -31,6 +32,11 @@ export type Answer =
       readonly errno: number
       readonly reply: FileResult | undefined
       readonly position: Position
+      /**
+       * The answer is of this state, or of no older one: what no later entry touches may be leased with it. Absent: nothing
+       * may, as it was made long ago.
+       */
+      readonly at?: Seq
       /** What the session has seen was lost with the power of all hosts: nothing was done, and the errno is EIO. */
       readonly lost?: true
     }

@@ -66,7 +66,7 @@ export class Reads {
       // What is committed at the primary is what is committed. At a mirror, an entry that was dirty while we read and has
       // been committed since would not be found among the dirty keys any more.
       const known = replica.primary() === self || (commits.committed === from && !this.#dirty(view))
-      if (asked || known) return result
+      if (asked || known) return result.kind === 'done' ? { ...result, at: from } : result
       asked = await this.#upToDate()
     }
     return this.#failed(new FsError('EINTR', 'nobody waits for it any more'))

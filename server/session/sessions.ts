@@ -5,7 +5,7 @@ import type { NodeId, Seq } from '../../proto/ids.ts'
 import type { Log, Ms } from '../../replication/ports.ts'
 import { encodeBody } from '../store/body.ts'
 import type { Effect } from '../store/effect.ts'
-import { parseKey, prefixes, replyKey, sessionCounter, sessionKey } from '../store/keys.ts'
+import { parseKey, placeKey, prefixes, replyKey, sessionCounter, sessionKey } from '../store/keys.ts'
 import { decodeCounter, encodeCounter } from '../store/records.ts'
 import { decodeSession, encodeSession, type SessionRecord } from '../store/session-records.ts'
 import type { Commits } from './commits.ts'
@@ -21,7 +21,7 @@ import { type Attempt, type ReplicaPort, type StatePort, slotsMax, type WallCloc
 export const sessionTimeoutMs = 60_000
 
 /** Each costs a few kilobytes of replies. Beyond it new mounts are refused. */
-const sessionsMax = 4096
+export const sessionsMax = 4096
 
 export interface LiveSession {
   readonly session: bigint
@@ -147,7 +147,7 @@ export class Sessions {
   #end(session: bigint): Seq | undefined {
     const { locks, replica, state } = this.#ports
     if (!replica.mayChange()) return undefined
-    const keys = [sessionKey(session)]
+    const keys = [sessionKey(session), placeKey(session)]
     for (let slot = 0; slot < slotsMax; slot++) keys.push(replyKey(session, slot))
     const effects: Effect[] = keys
       .filter((key) => state.pending.get(key) !== undefined)

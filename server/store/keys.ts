@@ -15,6 +15,7 @@ import { type Key, key } from '../../proto/ids.ts'
  * | `d` parent, hash of the name | the names of a directory that have this hash: nearly always one |
  * | `n` name | a counter |
  * | `s` session | a session |
+ * | `p` session | where the session may have leases |
  * | `r` session, slot (4 bytes) | the last reply of a slot |
  */
 export const prefixes = {
@@ -25,6 +26,7 @@ export const prefixes = {
   locks: key('l'),
   counter: key('n'),
   orphan: key('o'),
+  place: key('p'),
   reply: key('r'),
   session: key('s'),
   xattrs: key('x'),
@@ -43,6 +45,7 @@ export const xattrsKey = (ino: bigint): Key => numbered(0x78, ino)
 export const locksKey = (ino: bigint): Key => numbered(0x6c, ino)
 export const holesKey = (ino: bigint): Key => numbered(0x68, ino)
 export const orphanKey = (ino: bigint): Key => numbered(0x6f, ino)
+export const placeKey = (session: bigint): Key => numbered(0x70, session)
 export const sessionKey = (session: bigint): Key => numbered(0x73, session)
 
 /** Everything in a directory, as the prefix of a scan. */
@@ -80,7 +83,7 @@ export function nameHash(name: Uint8Array): number {
 export type ParsedKey =
   | { readonly kind: 'inode' | 'contents' | 'holes' | 'xattrs' | 'locks' | 'orphan'; readonly ino: bigint }
   | { readonly kind: 'dentries'; readonly parent: bigint; readonly hash: number }
-  | { readonly kind: 'session'; readonly session: bigint }
+  | { readonly kind: 'session' | 'place'; readonly session: bigint }
   | { readonly kind: 'reply'; readonly session: bigint; readonly slot: number }
   | { readonly kind: 'counter'; readonly name: string }
 
@@ -91,7 +94,7 @@ export function parseKey(text: Key): ParsedKey | undefined {
   const bytes = Buffer.from(text, 'latin1')
   if (bytes.length !== 9 + (kind === 'dentries' ? 8 : kind === 'reply' ? 4 : 0)) return undefined
   const first = bytes.readBigUInt64BE(1)
-  if (kind === 'session') return { kind, session: first }
+  if (kind === 'session' || kind === 'place') return { kind, session: first }
   if (kind === 'reply') return { kind, session: first, slot: bytes.readUInt32BE(9) }
   if (kind !== 'dentries') return { kind, ino: first }
   const hash = bytes.readBigUInt64BE(9)

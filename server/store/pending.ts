@@ -86,6 +86,17 @@ export class Pending implements View {
     this.#newest.clear()
   }
 
+  /** What an entry that is here changes. */
+  touchesOf(seq: Seq): PendingEntry['touches'] {
+    const first = this.#entries[this.#first]
+    return first === undefined ? [] : (this.#entries[this.#first + seq - first.seq]?.touches ?? [])
+  }
+
+  /** Every key that some entry here changes. */
+  keys(): Iterable<Key> {
+    return this.#newest.keys()
+  }
+
   /** The entry with this sequence, if it is here with its body. */
   bodyOf(seq: Seq): Uint8Array | undefined {
     const first = this.#entries[this.#first]

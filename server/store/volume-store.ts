@@ -121,6 +121,16 @@ export class VolumeStore implements Storage {
     return 'appended'
   }
 
+  /** What an entry changes that is in the journal and not committed. */
+  touchesOf(seq: Seq): PendingEntry['touches'] {
+    return this.#parts.pending.touchesOf(seq)
+  }
+
+  /** Keys of which the pending view differs from the committed one. */
+  pendingKeys(): Iterable<Key> {
+    return this.#parts.pending.keys()
+  }
+
   cut(last: Seq): void {
     this.#checkUsable()
     const { pending, staging, journal, committed } = this.#parts

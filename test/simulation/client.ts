@@ -1,8 +1,9 @@
 import type { NodeId, Seq } from '../../proto/ids.ts'
 import { origin, type Position } from '../../replication/entry.ts'
+import { Cache, type Kept } from './cache.ts'
 import { type Op, randomOp } from './operations.ts'
 import type { Prng } from './random.ts'
-import type { Answer, Call, RequestId } from './session.ts'
+import type { Answer, Call, Push, RequestId, StreamId } from './session.ts'
 import type { Timeline } from './timeline.ts'
 import { Violation } from './violation.ts'
 
@@ -28,6 +29,9 @@ export interface ClientWorld {
   known(): Seq
   send(client: string, to: NodeId, call: Call, knownThen: Seq, onAnswer: (answer: Answer) => void): void
   acknowledged(request: RequestId): void
+  onPush(client: string, take: (push: Push) => void): void
+  /** A client has answered by itself, from what it had been told. */
+  answeredFromCache(client: string, op: Op, kept: Kept): void
   /** No new operations: what is under way is brought to its end. */
   ending(): boolean
 }
@@ -41,7 +45,20 @@ export interface ClientProfile {
   readonly thinkMs: number
   /** Chance that a client tells nobody what it has seen (R20): as if each of its reads came from another program. */
   readonly forgetful: number
+  /** Chance that a client keeps what it is told under leases. */
+  readonly caches: number
+  /** Mean time between two moments at which such a client is stopped for a while. */
+  readonly freezeMs: number
 }
+
+/** A client's own clock and its own luck. */
+export interface ClientHost {
+  readonly rate: number
+  readonly random: Prng
+}
+
+/** Mean time between two reads of what a client keeps, beside its own. */
+const pollMs = 30
 
 interface Session {
   readonly name: string
@@ -51,7 +68,7 @@ interface Session {
 
 /** A program on some host, with a session: asks one server, and another when that one does not answer. */
 export class Client {
-  readonly #name: string
+  readonly name: string
   readonly #world: ClientWorld
   readonly #random: Prng
   readonly #profile: ClientProfile
@@ -64,15 +81,102 @@ export class Client {
   #seenLosses = 0
   #count = 0
   #busy = 0
+  readonly #cache: Cache | undefined
+  /** How often all had been lost before what is kept. */
+  #keptSince = 0
+  #session: Session | undefined
+  /** While it is stopped, what comes waits here. */
+  #piled: (() => void)[] | undefined
 
-  constructor(name: string, world: ClientWorld, random: Prng, profile: ClientProfile) {
-    this.#name = name
+  constructor(name: string, world: ClientWorld, random: Prng, profile: ClientProfile, host: ClientHost) {
+    this.name = name
     this.#world = world
     this.#random = random
     this.#profile = profile
     this.#provider = random.pick(world.nodes)
     this.#isForgetful = random.chance(profile.forgetful)
+    if (host.random.chance(profile.caches)) this.#cache = this.#newCache(host)
     this.#open()
+  }
+
+  /** What it could answer by itself at this moment, were it asked. */
+  kept(object: string): Kept | undefined {
+    return this.#keptSince === this.#world.losses() ? this.#cache?.get(object) : undefined
+  }
+
+  #newCache({ rate, random }: ClientHost): Cache {
+    const { timeline } = this.#world
+    const cache = new Cache(
+      this.name,
+      {
+        now: () => timeline.now * rate,
+        after: (delayMs, then) => this.#after(delayMs, then),
+        send: (to, call, onAnswer) => {
+          this.#world.send(this.name, to, call, 0 as Seq, (answer) => this.#awake(() => onAnswer(answer)))
+        },
+        changed: () => this.#reattach(),
+      },
+      random,
+    )
+    this.#world.onPush(this.name, (push) => this.#awake(() => cache.onPush(push)))
+    const freeze = (): void => {
+      timeline.after(random.exponential(this.#profile.freezeMs), () => {
+        if (this.#world.ending()) return
+        this.#piled ??= []
+        timeline.after(random.between(50, 2500), () => {
+          this.#thaw()
+          freeze()
+        })
+      })
+    }
+    freeze()
+    this.#poll(cache, random)
+    return cache
+  }
+
+  /** Other programs on this host look again at what is kept here, as often as they like. */
+  #poll(cache: Cache, random: Prng): void {
+    this.#after(random.exponential(pollMs), () => {
+      if (this.#world.ending()) return
+      const objects = cache.objects()
+      if (objects.length > 0) this.#readKept({ kind: 'read', object: random.pick(objects) })
+      this.#poll(cache, random)
+    })
+  }
+
+  /** Answers by itself, if it may. */
+  #readKept(op: Op): boolean {
+    if (this.#keptSince !== this.#world.losses()) this.#cache?.forget()
+    this.#keptSince = this.#world.losses()
+    const kept = this.#cache?.get(op.object)
+    if (kept === undefined) return false
+    this.#world.answeredFromCache(this.name, op, kept)
+    this.#finish(this.#begin(op, undefined), { kind: 'done', ...kept })
+    return true
+  }
+
+  /** Does something when this client runs: now, or when it goes on. */
+  #awake(act: () => void): void {
+    if (this.#piled === undefined) act()
+    else this.#piled.push(act)
+  }
+
+  #after(delayMs: number, act: () => void): void {
+    this.#world.timeline.after(delayMs, () => this.#awake(act))
+  }
+
+  #thaw(): void {
+    const piled = this.#piled ?? []
+    this.#piled = undefined
+    for (const act of piled) this.#awake(act)
+  }
+
+  /** A cache that is attached nowhere, though there is a session, tries some provider. */
+  #reattach(): void {
+    const session = this.#session
+    if (this.#cache === undefined || session === undefined || session.over || this.#cache.stream !== undefined) return
+    this.#provider = this.#random.pick(this.#world.nodes)
+    this.#cache.attach(session.name, this.#provider)
   }
 
   /** Nothing is under way. */
@@ -85,13 +189,15 @@ export class Client {
     this.#opening = true
     const losses = this.#world.losses()
     this.#count += 1
-    const nonce = `${this.#name}.${this.#count}`
+    const nonce = `${this.name}.${this.#count}`
     this.#call(
       () => ({ kind: 'open', nonce }),
       (answer) => {
         if (answer.kind !== 'done') return false
         this.#opening = false
         const session: Session = { name: answer.result, losses, over: false }
+        this.#session = session
+        this.#cache?.attach(session.name, this.#provider)
         for (let slot = 0; slot < this.#profile.slots; slot++) this.#next(session, slot, 1)
         return true
       },
@@ -99,33 +205,30 @@ export class Client {
   }
 
   #next(session: Session, slot: number, seq: number): void {
-    this.#world.timeline.after(this.#random.exponential(this.#profile.thinkMs), () => {
+    this.#after(this.#random.exponential(this.#profile.thinkMs), () => {
       if (session.over || this.#world.ending()) return
       if (this.#random.chance(this.#profile.renewShare)) return this.#renew(session)
       if (this.#random.chance(this.#profile.flushShare)) return this.#flush(session, slot, seq)
       this.#count += 1
-      const op = randomOp(this.#random, `${this.#name}.${this.#count}`, this.#profile.readShare, this.#lastRead)
+      const op = randomOp(this.#random, `${this.name}.${this.#count}`, this.#profile.readShare, this.#lastRead)
       if (op.kind === 'read') this.#read(session, slot, seq, op)
       else this.#change(session, { session: session.name, slot, seq }, op)
     })
   }
 
   #read(session: Session, slot: number, seq: number, op: Op): void {
+    if (this.#readKept(op)) return this.#next(session, slot, seq)
     const done = this.#begin(op, undefined)
-    let seen: Position = origin
-    let losses = 0
     this.#call(
-      () => {
-        seen = this.#isForgetful ? origin : this.#seen
-        losses = this.#seenLosses
-        return { kind: 'read', op, seen }
-      },
-      (answer) => {
+      (stream) => ({ kind: 'read', op, seen: this.#isForgetful ? origin : this.#seen, ...stream }),
+      (answer, { asked, losses }) => {
+        const seen = asked.kind === 'read' ? asked.seen : origin
         if (answer.kind === 'lost') this.#forget(seen, answer.at, losses)
         if (answer.kind !== 'done') return false
         if (isBefore(answer.at, seen)) {
-          throw new Violation('session', 'R20', `${this.#name} has seen ${name(seen)}, and is shown ${name(answer.at)}`)
+          throw new Violation('session', 'R20', `${this.name} has seen ${name(seen)}, and is shown ${name(answer.at)}`)
         }
+        if (answer.leased === true) this.#cache?.keep(op.object, { result: answer.result, at: answer.at })
         this.#finish(done, answer)
         this.#lastRead.set(op.object, answer.result)
         this.#next(session, slot, seq)
@@ -136,10 +239,12 @@ export class Client {
 
   #change(session: Session, request: RequestId, op: Op): void {
     const done = this.#begin(op, request)
+    this.#cache?.changes(op.object)
     this.#call(
-      () => ({ kind: 'change', request, op }),
+      (stream) => ({ kind: 'change', request, op, ...stream }),
       (answer) => {
-        if (answer.kind === 'again' || answer.kind === 'lost') return false
+        if (answer.kind === 'again' || answer.kind === 'lost' || answer.kind === 'prolonged') return false
+        this.#cache?.changed(op.object)
         if (answer.kind === 'refused') return this.#refused(session, answer.why)
         this.#world.acknowledged(request)
         this.#finish(done, answer)
@@ -152,7 +257,7 @@ export class Client {
   /** Refused rightly only when the session was ended by ourselves, or lost with the power of all hosts. */
   #refused(session: Session, why: string): boolean {
     if (!session.over && session.losses === this.#world.losses()) {
-      throw new Violation('exactly once', 'R29, R31', `${this.#name}: a request of session ${session.name} is '${why}'`)
+      throw new Violation('exactly once', 'R29, R31', `${this.name}: a request of session ${session.name} is '${why}'`)
     }
     if (!session.over) this.#abandon(session)
     return true
@@ -179,13 +284,14 @@ export class Client {
 
   #abandon(session: Session): void {
     session.over = true
+    if (this.#session === session) this.#cache?.leave()
     this.#open()
   }
 
   #begin(op: Op, request: RequestId | undefined): Done {
     const invoked = this.#world.timeline.now
     const done: Done = {
-      client: this.#name,
+      client: this.name,
       op,
       request,
       invoked,
@@ -197,7 +303,7 @@ export class Client {
     return done
   }
 
-  #finish(done: Done, answer: Answer & { readonly kind: 'done' }): void {
+  #finish(done: Done, answer: Extract<Answer, { readonly kind: 'done' }>): void {
     done.returned = this.#world.timeline.now
     done.result = answer.result
     done.at = answer.at.seq
@@ -213,14 +319,16 @@ export class Client {
   /** What it has seen was lost with the power of all hosts: it goes on with what there is. */
   #forget(seen: Position, now: Position, losses: number): void {
     if (losses === this.#world.losses()) {
-      throw new Violation('session', 'R20', `${this.#name} is told that ${name(seen)} is lost, and nothing was`)
+      throw new Violation('session', 'R20', `${this.name} is told that ${name(seen)} is lost, and nothing was`)
     }
     this.#sees(now)
   }
 
   /** Asks again, at one server after the other, until an answer is taken. */
-  #call(call: () => Call, take: (answer: Answer) => boolean): void {
-    const { timeline } = this.#world
+  #call(
+    call: (stream: { readonly stream?: StreamId }) => Call,
+    take: (answer: Answer, to: { readonly asked: Call; readonly losses: number }) => boolean,
+  ): void {
     const knownThen = this.#world.known()
     let over = false
     let attempt = 0
@@ -228,23 +336,42 @@ export class Client {
     const ask = () => {
       attempt += 1
       const mine = attempt
+      const stream = this.#cache?.stream
       const elsewhere = (delayMs: number) => {
-        timeline.after(delayMs, () => {
+        this.#after(delayMs, () => {
           if (over || mine !== attempt) return
-          this.#provider = this.#random.pick(this.#world.nodes)
+          this.#moveOn(stream?.id)
           ask()
         })
       }
-      this.#world.send(this.#name, this.#provider, call(), knownThen, (answer) => {
+      const asked = call(stream === undefined ? {} : { stream: stream.id })
+      const losses = this.#seenLosses
+      const onAnswer = (answer: Answer): void => {
         if (over) return
-        if (take(answer)) {
+        if (take(answer, { asked, losses })) {
           over = true
           this.#busy -= 1
         } else if (answer.kind === 'again') elsewhere(this.#random.between(10, 60))
+      }
+      this.#world.send(this.name, stream?.provider ?? this.#provider, asked, knownThen, (answer) => {
+        this.#awake(() => {
+          if (stream === undefined || this.#cache === undefined) onAnswer(answer)
+          else this.#cache.take(stream.id, answer.frame, () => onAnswer(answer))
+        })
       })
       elsewhere(this.#random.between(300, 1200))
     }
     ask()
+  }
+
+  /** That stream, or where it has no stream, that server, did not answer. */
+  #moveOn(id: StreamId | undefined): void {
+    const cache = this.#cache
+    if (cache === undefined) this.#provider = this.#random.pick(this.#world.nodes)
+    else if (id !== undefined && cache.stream?.id === id) {
+      cache.leave()
+      this.#reattach()
+    } else if (cache.stream === undefined) this.#provider = this.#random.pick(this.#world.nodes)
   }
 }
 

@@ -183,6 +183,8 @@ export function profileOf(mix: Mix, random: Prng): Profile {
       renewShare: random.pick([0, 0.01, 0.05]),
       thinkMs: random.pick([5, 20, 60, 150]),
       forgetful: 0.5,
+      caches: 0.6,
+      freezeMs: 6000,
     },
   }
 }

@@ -2,12 +2,18 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Mutation } from './mutations.ts'
+import type { Mutation } from './mutation.ts'
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url))
 
 /** All that a simulation is made of. */
-const parts = ['replication', 'test/simulation', 'proto/ids.ts', 'server/store/effect.ts']
+const parts = [
+  'replication',
+  'test/simulation',
+  'proto/ids.ts',
+  'server/store/effect.ts',
+  ...['leases', 'lease-holder', 'touches', 'places'].map((name) => `server/session/${name}.ts`),
+]
 
 export interface Mutant {
   /** Runs seeds with the fault in it. */

@@ -148,3 +148,18 @@ export function randomOp(
     }
   }
 }
+
+/** The inodes that an operation is about, or that effects change: each object is one. */
+export function inosOf(what: Op | readonly Effect[]): ReadonlySet<bigint> {
+  if ('object' in what) return new Set([inoOf(what.object)])
+  const inos = new Set<bigint>()
+  for (const effect of what) {
+    const name = 'key' in effect ? effect.key.split('/')[0] : `b${effect.blob}`
+    if (name !== undefined && objectNames.has(name)) inos.add(inoOf(name))
+  }
+  return inos
+}
+
+export const inoOf = (object: string): bigint => BigInt(objects.findIndex((name) => name === object) + 1)
+export const objectOf = (ino: bigint): string => objects[Number(ino) - 1] ?? ''
+const objectNames: ReadonlySet<string> = new Set(objects)

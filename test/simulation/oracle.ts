@@ -1,9 +1,9 @@
 import type { Epoch, Key, NodeId, Seq } from '../../proto/ids.ts'
-import { type Entry, nextChain } from '../../replication/entry.ts'
+import { type Entry, nextChain, type Position } from '../../replication/entry.ts'
 import type { VolumeRecord } from '../../replication/record.ts'
 import { checkBody, decodeBody, untext } from './body.ts'
 import type { Disk } from './disk.ts'
-import { type Op, touchedBy } from './operations.ts'
+import { inosOf, type Op, objectOf, touchedBy } from './operations.ts'
 import { decodeReply, type RequestId, requestName } from './session.ts'
 import { touchOf } from './state.ts'
 import { Violation } from './violation.ts'
@@ -19,6 +19,12 @@ export interface OracleView {
   now(): number
   record(): VolumeRecord
   readonly disks: ReadonlyMap<NodeId, Disk>
+}
+
+/** A client that may answer by itself. */
+interface Keeper {
+  readonly name: string
+  kept(object: string): { readonly at: Position } | undefined
 }
 
 /** Sees everything, at all members at once, and stops the run at the first thing that must not be. */
@@ -37,6 +43,7 @@ export class Oracle {
   /** The epoch in which nobody was left who had everything, until a later one has begun (R12). */
   #lostIn: Epoch | undefined
   readonly losses: Loss[] = []
+  #clients: readonly Keeper[] = []
 
   constructor(view: OracleView) {
     this.#view = view
@@ -64,6 +71,7 @@ export class Oracle {
     if (known !== undefined) this.#lose(node, entry)
     this.#checkFirstCommit(node, entry)
     this.#log.push(entry)
+    this.#checkCaches(node, entry)
     if (this.#lostIn !== undefined && entry.epoch > this.#lostIn) {
       this.#lostIn = undefined
       this.#torn.delete(node)
@@ -78,6 +86,36 @@ export class Oracle {
       )
     }
     this.#requests.set(request, entry.seq)
+  }
+
+  watch(clients: readonly Keeper[]): void {
+    this.#clients = clients
+  }
+
+  /** Nobody answers from what an entry has changed, once the entry can be seen anywhere (R21). */
+  #checkCaches(node: NodeId, entry: Entry): void {
+    for (const ino of inosOf(decodeBody(entry.body))) {
+      for (const client of this.#clients) {
+        const kept = client.kept(objectOf(ino))
+        if (kept === undefined || kept.at.seq >= entry.seq) continue
+        throw new Violation(
+          'caches',
+          'R21',
+          `${node} commits ${entry.epoch}:${entry.seq}, and ${client.name} still keeps ${objectOf(ino)} as of ${kept.at.seq}`,
+        )
+      }
+    }
+  }
+
+  /** A client answered by itself. */
+  answeredFromCache(client: string, op: Op, at: Seq): void {
+    const { keys, blob } = touchedBy(op.object)
+    for (let seq = at + 1; seq <= this.#known; seq++) {
+      const entry = this.#log[seq - 1]
+      if (entry === undefined || !touches(entry, keys, blob)) continue
+      const what = `${client} answers ${op.object} by itself as of ${at}, though entry ${seq} was acknowledged before`
+      throw new Violation('caches', 'R21 to R23', what)
+    }
   }
 
   hostLostPower(node: NodeId): void {

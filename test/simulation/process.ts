@@ -8,7 +8,7 @@ import type { Host } from './host.ts'
 import type { Oracle } from './oracle.ts'
 import type { Prng } from './random.ts'
 import { ModelServer } from './server.ts'
-import type { ServerFrame } from './session.ts'
+import type { Push, ServerFrame } from './session.ts'
 import { SimStorage, type StorageProfile } from './storage.ts'
 import type { Timeline } from './timeline.ts'
 import type { Trace } from './trace.ts'
@@ -23,6 +23,7 @@ export interface ProcessWorld {
   readonly storageProfile: StorageProfile
   sendMessage(from: Process, to: NodeId, message: Message): void
   sendFrame(from: Process, to: NodeId, frame: ServerFrame): void
+  push(from: Process, push: Push): void
   ended(process: Process): void
   logged(process: Process, event: string, fields: Readonly<Record<string, unknown>>): void
 }
@@ -64,7 +65,16 @@ export class Process {
     })
     const sendToServer = (to: NodeId, frame: ServerFrame) => world.sendFrame(this, to, frame)
     const flushed = world.oracle.flushed.bind(world.oracle)
-    const ports = { self: host.node, incarnation, now: host.now, sendToServer, flushed }
+    const ports = {
+      self: host.node,
+      incarnation,
+      now: host.now,
+      timing: world.timing,
+      sendToServer,
+      flushed,
+      push: (push: Push) => world.push(this, push),
+      slowly: (then: () => void) => this.#slowly(then),
+    }
     this.server = new ModelServer(ports, this.storage, () => this.replica)
     this.replica = new Replica(this.#ports(), { node: host.node, incarnation }, world.timing)
     this.#unwatch = world.directory.watch(this.#directory)
@@ -135,6 +145,13 @@ export class Process {
     if (this.#doom >= 0) return
     this.#world.trace.add(() => `${this.incarnation} is killed ${name}`)
     throw killed
+  }
+
+  /** One read in four has to wait for the disk. */
+  #slowly(then: () => void): void {
+    if (!this.#random.chance(0.25)) return then()
+    const delayMs = this.#random.exponential(4 * this.#world.storageProfile.readMs)
+    this.#world.timeline.after(delayMs, () => this.step(then))
   }
 
   #tick(): void {

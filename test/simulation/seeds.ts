@@ -18,6 +18,7 @@ export interface SeedResult {
   readonly events: ReadonlyMap<string, number>
   readonly healedMs: number
   readonly losses: number
+  readonly cachedReads: number
   readonly violation: { readonly checker: string; readonly rule: string; readonly what: string } | undefined
   readonly replay: string
 }

@@ -1,10 +1,11 @@
 import type { Key, NodeId, Seq } from '../../proto/ids.ts'
-import type { Position } from '../../replication/entry.ts'
-import type { Host, ItemDigest, VerifyAnswer } from '../../replication/ports.ts'
+import type { Entry, Position } from '../../replication/entry.ts'
+import type { Host, ItemDigest, Self, VerifyAnswer } from '../../replication/ports.ts'
 import type { Replica } from '../../replication/replica.ts'
 import type { WorkItem } from '../../replication/work.ts'
 import type { Effect } from '../../server/store/effect.ts'
 import { encodeBody, text, untext } from './body.ts'
+import { LeaseService } from './lease-service.ts'
 import { execute, type Op, touchedBy } from './operations.ts'
 import {
   type Answer,
@@ -44,12 +45,13 @@ export class ModelServer implements Host {
   readonly #ports: ServerPorts
   readonly #storage: SimStorage
   readonly #replica: () => Replica
+  readonly #leases: LeaseService
   #tickets = 0
   readonly #proposed = new Map<Seq, Proposed>()
   readonly #forwarded = new Map<number, Waiting>()
   /** Reads that wait until this member has applied so much. */
   #behind: (Waiting & { readonly until: Seq; readonly go: () => void })[] = []
-  readonly #questions = new Map<number, Waiting & { readonly op: Op }>()
+  readonly #questions = new Map<number, Waiting & { readonly op: Op; readonly slow: boolean }>()
   readonly #flushes = new Map<number, { readonly reply: Reply; readonly upTo: Seq }>()
   readonly #verifications = new Map<number, (digests: Digests | undefined) => void>()
   /** What a replica tells in the middle of its step is looked at after it. */
@@ -59,6 +61,7 @@ export class ModelServer implements Host {
     this.#ports = ports
     this.#storage = storage
     this.#replica = replica
+    this.#leases = new LeaseService(ports, storage, replica)
   }
 
   /** How much is waiting for something here. */
@@ -67,6 +70,24 @@ export class ModelServer implements Host {
     return tables.reduce((sum, table) => sum + table.size, this.#behind.length)
   }
 
+  appended(entry: Entry): void {
+    this.#leases.appended(entry)
+  }
+  cut(to: Seq): void {
+    this.#leases.cut(to)
+  }
+  restarted(base: Seq): void {
+    this.#leases.restarted(base)
+  }
+  recalled(): Seq {
+    return this.#leases.leases.recalled
+  }
+  providers(): Iterable<Self> {
+    return this.#leases.providers()
+  }
+  isKept(provider: Self): boolean {
+    return this.#leases.isKept(provider)
+  }
   committed(to: Seq): void {
     this.#told.push(() => this.#onCommitted(to))
   }
@@ -93,9 +114,11 @@ export class ModelServer implements Host {
       this.#told = []
       for (const act of told) act()
     }
+    this.#leases.leases.flush()
   }
 
   onTick(): void {
+    this.#leases.onTick()
     const now = this.#ports.now()
     const late = this.#behind.filter((read) => read.deadline <= now)
     this.#behind = this.#behind.filter((read) => read.deadline > now)
@@ -110,7 +133,21 @@ export class ModelServer implements Host {
   }
 
   onCall(call: Call, reply: Reply): void {
-    if (call.kind === 'read') return this.#read(call.op, call.seen, reply)
+    if (call.kind === 'attach' || call.kind === 'beat' || call.kind === 'recalled') {
+      return this.#leases.onCall(call, reply)
+    }
+    if (call.kind === 'read') {
+      if (call.stream === undefined) return this.#read(call.op, call.seen, reply)
+      const back = this.#leases.replyOn(call, call.stream, reply)
+      return back === undefined ? reply(again) : this.#read(call.op, call.seen, back, true)
+    }
+    if (call.kind !== 'change' || call.stream === undefined) return this.#submit(call, reply)
+    const back = this.#leases.replyOn(call, call.stream, reply)
+    if (back === undefined) reply(again)
+    else this.#submit(call, back)
+  }
+
+  #submit(call: Change, reply: Reply): void {
     if (this.#replica().mayChange()) return this.#change(call, reply)
     const primary = this.#replica().primary()
     if (primary === undefined || primary === this.#ports.self) return reply(again)
@@ -120,6 +157,7 @@ export class ModelServer implements Host {
   }
 
   onFrame(from: NodeId, frame: ServerFrame): void {
+    if (frame.frame === 'attached') return this.#leases.hear(frame.session, frame.place)
     if (frame.frame === 'answer') {
       if (frame.asker !== this.#ports.incarnation) return
       this.#forwarded.get(frame.ticket)?.reply(frame.answer)
@@ -218,14 +256,14 @@ export class ModelServer implements Host {
   }
 
   /** R18 to R20. */
-  #read(op: Op, seen: Position, reply: Reply): void {
+  #read(op: Op, seen: Position, reply: Reply, slow = false): void {
     if (!this.#replica().mayRead()) return reply(again)
     const standing = this.#replica().standing(seen)
     if (standing === 'lost') return reply({ kind: 'lost', at: this.#here() })
-    if (standing === 'ahead') return this.#whenApplied(seen.seq, reply, () => this.#read(op, seen, reply))
-    if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(op, reply)
+    if (standing === 'ahead') return this.#whenApplied(seen.seq, reply, () => this.#read(op, seen, reply, slow))
+    if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(op, reply, slow)
     const ticket = this.#ticket()
-    this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, op })
+    this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, op, slow })
     this.#replica().askCommit(ticket)
   }
 
@@ -235,9 +273,12 @@ export class ModelServer implements Host {
     return keys.some((key) => this.#storage.dirtyKey(key) !== undefined)
   }
 
-  #answerRead(op: Op, reply: Reply): void {
+  /** `slow`: it may have to wait for a disk, and much may happen meanwhile (R23). */
+  #answerRead(op: Op, reply: Reply, slow: boolean): void {
     if (!this.#replica().mayRead() || isSpoilt(this.#storage.state, op)) return reply(again)
-    reply({ kind: 'done', result: execute(this.#storage.state, op).result, at: this.#here() })
+    const answer: Answer = { kind: 'done', result: execute(this.#storage.state, op).result, at: this.#here() }
+    if (!slow) return reply(answer)
+    this.#ports.slowly(() => reply(this.#replica().mayRead() ? answer : again))
   }
 
   #here(): Position {
@@ -272,10 +313,10 @@ export class ModelServer implements Host {
     const question = this.#questions.get(ticket)
     if (question === undefined) return
     this.#questions.delete(ticket)
-    const { op, reply } = question
+    const { op, reply, slow } = question
     if (committed === undefined) return reply(again)
-    if (this.#storage.applied >= committed) return this.#answerRead(op, reply)
-    this.#whenApplied(committed, reply, () => this.#answerRead(op, reply))
+    if (this.#storage.applied >= committed) return this.#answerRead(op, reply, slow)
+    this.#whenApplied(committed, reply, () => this.#answerRead(op, reply, slow))
   }
 
   #onFlushAnswer(ticket: number, outcome: 'flushed' | 'lost'): void {

@@ -1,5 +1,7 @@
 import type { Incarnation, NodeId, Seq } from '../../proto/ids.ts'
 import type { Position } from '../../replication/entry.ts'
+import type { Timing } from '../../replication/ports.ts'
+import type { Place } from '../../server/session/places.ts'
 import type { Op } from './operations.ts'
 
 /** What clients ask of a server, and servers of the primary on a client's behalf. */
@@ -9,10 +11,24 @@ export type Call =
   /** Everything acknowledged so far is to be on the disks when it is answered. */
   | { readonly kind: 'flush' }
   /** `seen`: the highest position this session has seen (R20). */
-  | { readonly kind: 'read'; readonly op: Op; readonly seen: Position }
-  | { readonly kind: 'change'; readonly request: RequestId; readonly op: Op }
+  | { readonly kind: 'read'; readonly op: Op; readonly seen: Position; readonly stream?: StreamId }
+  | { readonly kind: 'change'; readonly request: RequestId; readonly op: Op; readonly stream?: StreamId }
+  | LeaseCall
 
-export type Change = Exclude<Call, { kind: 'read' }>
+/** What a client with a cache says besides, on its stream. */
+export type LeaseCall =
+  | { readonly kind: 'attach'; readonly stream: StreamId }
+  | { readonly kind: 'beat'; readonly stream: StreamId }
+  | { readonly kind: 'recalled'; readonly stream: StreamId; readonly number: bigint }
+
+/** A client's stream: whose, and which of the session's. */
+export interface StreamId {
+  readonly client: string
+  readonly session: string
+  readonly attach: bigint
+}
+
+export type Change = Exclude<Call, { kind: 'read' } | LeaseCall>
 
 /** Names a change for ever: the same through every retry and at every provider (R29). */
 export interface RequestId {
@@ -21,7 +37,8 @@ export interface RequestId {
   readonly seq: number
 }
 
-export type Answer =
+/** `frame`: its place on the client's stream, where there is one; `leased`: the client may keep what it says. */
+export type Answer = { readonly frame?: number; readonly leased?: boolean } & (
   | { readonly kind: 'done'; readonly result: string; readonly at: Position }
   /** What the session has seen is no more; `at` is what there is now. */
   | { readonly kind: 'lost'; readonly at: Position }
@@ -29,10 +46,24 @@ export type Answer =
   | { readonly kind: 'again' }
   /** 'ended': there is no such session (R31). 'misordered': neither the slot's last request nor the next. */
   | { readonly kind: 'refused'; readonly why: 'ended' | 'misordered' }
+  /** To a beat: all leases hold until so long after it was sent. */
+  | { readonly kind: 'prolonged'; readonly leaseMs: number }
+)
+
+/** What a server says to a client by itself. */
+export interface Push {
+  readonly stream: StreamId
+  readonly frame: number
+  readonly number: bigint
+  readonly objects: readonly string[]
+  readonly everything: boolean
+}
 
 /** Between servers, beside the replicas' own messages. An answer is for the process that asked, and for no later one. */
 export type ServerFrame =
   | { readonly frame: 'forward'; readonly asker: Incarnation; readonly ticket: number; readonly call: Change }
+  /** A session is attached to the sender. */
+  | { readonly frame: 'attached'; readonly session: string; readonly place: Place }
   | { readonly frame: 'answer'; readonly asker: Incarnation; readonly ticket: number; readonly answer: Answer }
 
 export const sessionKey = (session: string): string => `s/${session}`
@@ -53,6 +84,21 @@ export interface ServerPorts {
   readonly incarnation: Incarnation
   now(): number
   sendToServer(to: NodeId, frame: ServerFrame): void
+  push(push: Push): void
+  readonly timing: Timing
+  /** A read that has to wait for a disk, sometimes. */
+  slowly(then: () => void): void
   /** For the checkers: a flush was answered. */
   flushed(upTo: Seq): void
+}
+
+/** A session's record: that it is open, and where it may have leases. */
+export function encodePlace({ node, incarnation, attach }: Place): string {
+  return `open|${node}|${incarnation}|${attach}`
+}
+
+export function decodePlace(value: string): Place | undefined {
+  const [, node, incarnation, attach] = value.split('|')
+  if (node === undefined || incarnation === undefined || attach === undefined) return undefined
+  return { node: node as NodeId, incarnation: incarnation as Incarnation, attach: BigInt(attach) }
 }

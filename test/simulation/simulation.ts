@@ -38,6 +38,8 @@ export interface Report {
   readonly operations: number
   readonly losses: number
   readonly movedBytes: number
+  /** Reads that clients answered by themselves, under leases. */
+  readonly cachedReads: number
 }
 
 /** After the last fault everybody must be in sync again within this. */
@@ -70,7 +72,12 @@ export class Simulation {
     this.#world = world
     this.#verifier = new Verifier(world.timeline, world.trace, world.hosts)
     for (const host of world.hosts) world.revive(host)
-    this.#clients = world.clients.map((name) => new Client(name, world, world.stream(name), profile.client))
+    this.#clients = world.clients.map((name) => {
+      const random = world.stream(`${name} cache`)
+      const host = { rate: 1 + random.between(-profile.drift, profile.drift), random }
+      return new Client(name, world, world.stream(name), profile.client, host)
+    })
+    world.oracle.watch(this.#clients)
   }
 
   /** Lets everything happen, and judges it. */
@@ -99,6 +106,7 @@ export class Simulation {
       operations: history.filter((done) => done.result !== undefined).length,
       losses: oracle.losses.length,
       movedBytes: this.#world.movedBytes,
+      cachedReads: this.#world.cachedReads,
     }
   }
 

@@ -2,6 +2,7 @@ import { type Incarnation, incarnation, type NodeId, nodeId, type Seq } from '..
 import { controlKinds, type Message } from '../../replication/message.ts'
 import { standardTiming } from '../../replication/ports.ts'
 import { newRecord, type Versioned, type VolumeRecord } from '../../replication/record.ts'
+import type { Kept } from './cache.ts'
 import type { ClientWorld, Done } from './client.ts'
 import { SimDirectory } from './directory.ts'
 import type { Victim } from './faults.ts'
@@ -9,10 +10,11 @@ import { Host } from './host.ts'
 import { sizeOf, tell } from './messages.ts'
 import type { Mix, Profile } from './mixes.ts'
 import { SimNetwork } from './network.ts'
+import type { Op } from './operations.ts'
 import { Oracle } from './oracle.ts'
 import { Process, type ProcessWorld } from './process.ts'
 import { Prng } from './random.ts'
-import type { Answer, Call, RequestId, ServerFrame } from './session.ts'
+import type { Answer, Call, Push, RequestId, ServerFrame } from './session.ts'
 import { Timeline } from './timeline.ts'
 import { Trace } from './trace.ts'
 
@@ -49,7 +51,10 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   readonly events = new Map<string, number>()
   /** Contents that slices have carried. */
   movedBytes = 0
+  /** Reads that clients answered by themselves. */
+  cachedReads = 0
   isEnding = false
+  readonly #pushed = new Map<string, (push: Push) => void>()
   #recordBefore: VolumeRecord
 
   constructor(options: WorldOptions) {
@@ -111,13 +116,13 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     this.#carry(
       client,
       to,
-      { bytes: frameBytes, control: false, label: () => `${call.kind} ${JSON.stringify(call)}` },
+      { bytes: frameBytes, control: false, label: () => `${call.kind} ${tellCall(call)}` },
       (process) => {
         process.server.onCall(call, (answer) => {
           if (call.kind === 'read' && answer.kind === 'done')
             this.oracle.readAnswered(to, call.op, answer.at.seq, knownThen)
           const packet = { bytes: frameBytes, control: false, deliver: this.#unlessLost(() => onAnswer(answer)) }
-          this.trace.add(() => `${process.incarnation} -> ${client}: ${JSON.stringify(answer)}`)
+          this.trace.add(() => `${process.incarnation} -> ${client}: ${tellCall(answer)}`)
           this.network.send(to, client, packet)
         })
       },
@@ -125,7 +130,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   }
 
   sendFrame(from: Process, to: NodeId, frame: ServerFrame): void {
-    const what = { bytes: frameBytes, control: false, label: () => JSON.stringify(frame) }
+    const what = { bytes: frameBytes, control: false, label: () => tellCall(frame) }
     const before = this.losses()
     this.#carry(from.node, to, what, (process) => {
       if (this.losses() === before) process.server.onFrame(from.node, frame)
@@ -138,6 +143,24 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     return () => {
       if (this.losses() === before) then()
     }
+  }
+
+  /** A server speaks to a client by itself. */
+  push(from: Process, push: Push): void {
+    const { client } = push.stream
+    this.trace.add(() => `${from.incarnation} => ${client}: asks for ${push.objects.join()} ${push.everything}`)
+    const deliver = this.#unlessLost(() => this.#pushed.get(client)?.(push))
+    this.network.send(from.node, client, { bytes: frameBytes, control: false, deliver })
+  }
+
+  answeredFromCache(client: string, op: Op, kept: Kept): void {
+    this.cachedReads += 1
+    this.trace.add(() => `${client} answers ${op.object} by itself: ${kept.result} as of ${kept.at.seq}`)
+    this.oracle.answeredFromCache(client, op, kept.at.seq)
+  }
+
+  onPush(client: string, take: (push: Push) => void): void {
+    this.#pushed.set(client, take)
   }
 
   sendMessage(from: Process, to: NodeId, message: Message): void {
@@ -270,3 +293,6 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     return new Prng(this.#options.seed, name)
   }
 }
+
+const tellCall = (what: unknown): string =>
+  JSON.stringify(what, (_key, part: unknown) => (typeof part === 'bigint' ? String(part) : part))

@@ -59,7 +59,7 @@ void t.test('who is silent too long is ended by an entry, with all its replies, 
   const executor = memory.executor()
   await executor.execute({ session: 1n, slot: 3, seq: 1n, caller: root, operation: mkdir })
   clock.now = 900
-  sessions.onAlive(s2, [{ session: 2n, round: 0n, openOrphans: [] }])
+  sessions.onAlive(s2, [{ session: 2n, round: 0n, openOrphans: [], attach: 0n }])
   clock.now = 1100
   sessions.expire()
   t.same(

@@ -98,6 +98,8 @@ function rebuilt(parsed: keys.ParsedKey): Key {
       return keys.dentriesKey(parsed.parent, parsed.hash)
     case 'session':
       return keys.sessionKey(parsed.session)
+    case 'place':
+      return keys.placeKey(parsed.session)
     case 'reply':
       return keys.replyKey(parsed.session, parsed.slot)
     case 'counter':
