@@ -110,6 +110,29 @@ for (const names of [['s1'], ['s1', 's2']]) {
   )
 }
 
+void t.test('what a host had open is given back after it has died', async (t) => {
+  const cluster = await Cluster.start(['s1', 's2'], undefined, { sessionTimeoutMs: 2_000 })
+  t.teardown(() => cluster.close())
+  await cluster.inSync(2)
+  const primary = await cluster.primary()
+  const dying = cluster.router({ isOpen: () => true })
+  const holder = new Files(dying)
+  const other = new Files(cluster.router())
+  const ino = await holder.create('a')
+  await other.unlink('a')
+  const orphans = (count: bigint): Promise<true> =>
+    waitFor(async () => ((await status(cluster, primary)).orphans === count ? true : undefined), {
+      what: `${count} orphans`,
+      limitMs: 15_000,
+    })
+  await orphans(1n)
+  await dying.close()
+  await orphans(0n)
+  const gone = await other.read(ino, 100).catch((error: unknown) => error)
+  t.ok(gone instanceof FsError && errnos[gone.errno] === errnos.ESTALE)
+  t.same(cluster.fatal, [])
+})
+
 void t.test('status tells members, sessions and space', async (t) => {
   const cluster = await Cluster.start(['s1', 's2', 's3'])
   t.teardown(() => cluster.close())
