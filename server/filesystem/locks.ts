@@ -12,7 +12,7 @@ import type { Effect } from '../store/effect.ts'
 import { locksKey } from '../store/keys.ts'
 import { decodeLocks, encodeLocks, type Lock, lockEndMax } from '../store/lock-records.ts'
 import { done, loadInode } from './inode.ts'
-import { excludes, isOwnedBy, type Locks, released, taken } from './lock-ranges.ts'
+import { excludes, type Locks, released, taken } from './lock-ranges.ts'
 import type { At, Outcome } from './outcome.ts'
 import type { View } from './view.ts'
 
@@ -131,12 +131,4 @@ function changes(ino: bigint, before: Locks, after: Locks): readonly Effect[] {
 }
 
 const same = (a: Locks, b: Locks): boolean =>
-  a.length === b.length && a.every((lock) => b.some((other) => isSame(lock, other)))
-
-const isSame = (a: Lock, b: Lock): boolean =>
-  isOwnedBy(a, b) &&
-  a.start === b.start &&
-  a.end === b.end &&
-  a.exclusive === b.exclusive &&
-  a.handle === b.handle &&
-  a.pid === b.pid
+  a === b || (a.length === b.length && a.every((lock, index) => lock === b[index]))

@@ -4,7 +4,8 @@ import type { LockRange } from '../../../proto/generated/file-service.ts'
 import { locksMax, locksOn } from '../../../server/filesystem/locks.ts'
 import { type AnyOperation, operate } from '../../../server/filesystem/operate.ts'
 import { reap } from '../../../server/filesystem/reap.ts'
-import { lockEndMax } from '../../../server/store/lock-records.ts'
+import { locksKey } from '../../../server/store/keys.ts'
+import { encodeLocks, lockEndMax } from '../../../server/store/lock-records.ts'
 import { fourCallers } from '../../fixtures/file-calls.ts'
 
 type Reply = ReturnType<typeof operate>['reply']
@@ -146,8 +147,14 @@ void t.test('a lock on no bytes, or beyond the last, is EINVAL', async (t) => {
 })
 
 void t.test('stretches of one inode have a limit; giving up and joining go on there', async (t) => {
-  const { lock, unlock } = world()
-  for (let at = 0n; at < BigInt(locksMax); at++) lock(1n, { start: 2n * at, end: 2n * at })
+  const { lock, unlock, volume, ino } = world()
+  const one = { session: 1n, owner: 1n, flock: false, exclusive: true, handle: 10n, pid: 7 }
+  const stretches = Array.from({ length: locksMax }, (_, at) => ({
+    ...one,
+    start: BigInt(2 * at),
+    end: BigInt(2 * at),
+  }))
+  volume.values.set(locksKey(ino), encodeLocks(stretches))
   t.equal(
     errnoOf(() => lock(1n, { start: lockEndMax })),
     errnos.ENOLCK,
