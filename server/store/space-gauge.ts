@@ -42,6 +42,12 @@ export class SpaceGauge {
     this.#writtenSince += bytes
   }
 
+  /** As it is at this moment. */
+  hasFree(bytes: number): boolean {
+    this.#askedAt = Number.NEGATIVE_INFINITY
+    return this.space.freeBytes >= bytes
+  }
+
   /** What has no contents may take half of the reserve: else a full disk could not be emptied. */
   fits(bytes: number, how: { readonly contents: boolean }): boolean {
     return this.space.freeBytes - bytes >= (how.contents ? this.#reserveBytes : this.#reserveBytes / 2)

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Key, Seq } from '../../proto/ids.ts'
 import { withRoom } from './file-io.ts'
 import type { KeyState } from './key-state.ts'
@@ -12,6 +13,9 @@ export interface StoredPosition {
   readonly resyncId: number
   readonly resyncSteps: number
 }
+
+/** A full disk is looked at again after so long. */
+const fullMs = 100
 
 const positionKey = '\0p' as Key
 /** A journal is synced for each batch: on a slow disk that may take a fifth of its time, no more. */
@@ -38,6 +42,7 @@ export class StateWriter {
   /** What level has for certain. */
   #stored: Seq
   #storedSteps = 0
+  #closing = false
 
   constructor(parts: Parts, stored: Seq, fail: (error: unknown) => void) {
     this.#parts = parts
@@ -60,6 +65,11 @@ export class StateWriter {
   /** Everything committed before the call is in level afterwards. */
   drain(): Promise<void> {
     return this.#rounds.run()
+  }
+
+  /** The last round, whether there is room for it or not. */
+  closing(): void {
+    this.#closing = true
   }
 
   /** The journal begins anew after `base`. */
@@ -86,6 +96,7 @@ export class StateWriter {
   }
 
   async #write(): Promise<void> {
+    await this.#room()
     if (this.#parts.torn) return
     const { keys, sums, journal, staging, makeRoom } = this.#parts
     const generation = journal.generation
@@ -106,6 +117,16 @@ export class StateWriter {
     this.#storedSteps = steps
     if ((staging.oldest ?? Number.POSITIVE_INFINITY) <= Math.min(to, this.#parts.relied)) await this.#syncBlobs()
     this.release()
+  }
+
+  /**
+   * A write that level could not finish leaves half a record in its log, after which it may find nothing any more: so it
+   * is not begun before there is room, for its tables too. What waits here is in the journal; meanwhile nothing new is taken.
+   */
+  async #room(): Promise<void> {
+    const { gauge, keys, limits, makeRoom } = this.#parts
+    const need = keys.overlayBytes + limits.reserveBytes / 2
+    while (!gauge.hasFree(need) && !this.#closing) if (!makeRoom()) await delay(fullMs)
   }
 
   #position(generation: number, applied: Seq): Uint8Array {

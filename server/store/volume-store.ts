@@ -316,6 +316,7 @@ export class VolumeStore implements Storage {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#checkpointTimer)
+    this.#writer.closing()
     await Promise.all([this.#describes, this.#reads, this.#digests, this.#touches].map((ordered) => ordered.idle()))
     await Promise.all([this.#background, this.#durability.idle()])
     const { journal, staging, blobs, keys, meta, resync } = this.#parts

@@ -101,6 +101,39 @@ void t.test('a full disk takes no entry, loses none, and takes some again when t
   t.ok(Buffer.from(await store.readBlob(5n, 0, 1 << 30)).equals(Buffer.alloc(part, 9)))
 })
 
+void t.test('what is committed waits for level while somebody else has filled the disk, and is not lost', async (t) => {
+  const disk = await smallDisk(t, 32)
+  const dir = join(disk, 'store')
+  const failures: Error[] = []
+  const limits = { writeDelayMs: 300, reserveBytes: 4 << 20, chunkBytes: 1 << 20 }
+  let store = await openStore(t, dir, { limits, onFailure: (error) => failures.push(error) })
+  let { last } = store.opened
+  for (let index = 0; index < 500; index++) {
+    const entry = entryAfter(store, last, epoch(1), encodeBody([put(`n${index}`, 'x'.repeat(200))]))
+    t.equal(store.append(entry), 'appended')
+    store.commit(entry.seq)
+    last = entry
+  }
+  rmSync(join(dir, 'ballast'), { force: true }) // has been given away before
+  const filler = join(disk, 'filler')
+  try {
+    writeFileSync(filler, Buffer.alloc(32 << 20))
+  } catch {
+    t.pass('nothing is left')
+  }
+  await waitFor(() => store.space().freeBytes < 1 << 20 || undefined, { what: 'a full disk', limitMs: 5000 })
+  const until = performance.now() + 900 // several rounds of the writer
+  await waitFor(() => performance.now() > until || undefined, { what: 'its rounds', limitMs: 5000 })
+  t.same(failures, [])
+  t.ok(store.backlog().overlayBytes > 0, 'it waits')
+  rmSync(filler)
+  await waitFor(() => store.backlog().overlayBytes === 0 || undefined, { what: 'room for level', limitMs: 5000 })
+  await store.close()
+  store = await openStore(t, dir)
+  t.match(store.opened, { last: { seq: last.seq }, applied: last.seq, amnesia: false })
+  t.ok(store.committed.get(key('n499')))
+})
+
 void t.test('the journal stays bounded, and what is dropped is known as touched', async (t) => {
   const dir = join(await newDir(t), 'store')
   const limits = { segmentBytes: 20_000, journalBytesMax: 60_000, checkpointMs: 20, writeDelayMs: 1 }
