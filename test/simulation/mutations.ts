@@ -110,7 +110,7 @@ const coreMutations: readonly Mutation[] = [
   {
     name: 'refuse a request without looking at the lease',
     rule: 'R13',
-    edits: [model('server.ts', 'reply(this.#replica().mayRead() ? answer : again)', 'reply(answer)')],
+    edits: [model('server.ts', '    reply(this.#replica().mayRead() ? answer : again)\n  }', '    reply(answer)\n  }')],
     faults: 'partitions',
     within: 100,
     noticedBy: ['exactly once'],
