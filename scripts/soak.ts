@@ -9,12 +9,16 @@ const minutesStandard = 60
 
 const { values } = parseArgs({ options: { minutes: { type: 'string' }, from: { type: 'string' } } })
 const minutes = Number(values.minutes ?? minutesStandard)
+/** Of `mount/coherence.test.ts`, which makes every kind of change once in each. */
+const coherenceRounds = '1000'
+
 /** Of the present second, so that each soak tries other seeds; printed, so that it can be repeated. */
 const first = Number(values.from ?? Math.floor(Date.now() / 1000))
 
 function run(what: string, args: readonly string[]): Promise<boolean> {
   console.log(`== ${what}`)
-  const child = spawn(process.execPath, args, { stdio: 'inherit' })
+  const env = { BANYAN_ROUNDS: coherenceRounds, ...process.env }
+  const child = spawn(process.execPath, args, { stdio: 'inherit', env })
   const stop = (signal: NodeJS.Signals): void => void child.kill(signal)
   process.on('SIGINT', stop).on('SIGTERM', stop)
   return new Promise((resolve) => {

@@ -79,6 +79,7 @@ async function drivePlain(routing: Routing, { state, resend, log }: Plain): Prom
     router = createRouter({ ...routing, isOpen, onSessionEnded: () => open.locks.lose(), leases })
     return router
   }
+  process.on('SIGUSR2', () => log.info('driver.requests', { sent: router?.sent() }))
   const wanted = wantedCapabilities | cachingCapabilities
   await runDriver({ fd: deviceFd, connect, state: open, leaseFile, resend, wanted, log })
   await router?.end()

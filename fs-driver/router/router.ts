@@ -45,6 +45,8 @@ export interface Router extends Required<FileClient> {
   end(): Promise<void>
   /** Where the session is attached; undefined: nowhere at present. */
   provider(): NodeId | undefined
+  /** Requests sent to providers, by operation, since the beginning. */
+  sent(): Readonly<Record<string, number>>
 }
 
 const tickMs = 50
@@ -101,6 +103,7 @@ class SessionRouter implements Router {
   #forgetting = false
   #lastId = 0
   #closed = false
+  readonly #sent: Record<string, number> = {}
   /** Called when the session has ended at the servers, by our wish. */
   #ending: (() => void) | undefined
 
@@ -121,6 +124,10 @@ class SessionRouter implements Router {
 
   provider(): NodeId | undefined {
     return this.#connection?.welcomed === true ? this.#connection.advert.node : undefined
+  }
+
+  sent(): Readonly<Record<string, number>> {
+    return { ...this.#sent }
   }
 
   call(operation: FileCall, caller: Caller, how: CallIdentity): Promise<FileResult> {
@@ -215,6 +222,7 @@ class SessionRouter implements Router {
   #send(connection: Connection, pending: Pending): void {
     const { id, operation, caller, how, slot } = pending
     pending.sent++
+    this.#sent[operation.$case] = (this.#sent[operation.$case] ?? 0) + 1
     pending.waitedMs = 0
     const value = {
       id,
