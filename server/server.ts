@@ -45,6 +45,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const store = await VolumeStore.open(stateDir, { bootId: bootId(), log, onFailure: onFatal })
   const address = `unix:${socket}`
   const volume = new Volume({ ...options, address, store, timing, onFatal })
+  await volume.leases.look() // a primary that does not know who has leases waits for everybody
   const services = {
     file: fileService(volume.attachmentPorts),
     peer: volume.peers.service,

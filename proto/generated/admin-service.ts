@@ -43,6 +43,18 @@ export interface StatusReply {
   orphans: bigint;
   /** Requests that made the server's code throw, refused with EIO since it started. */
   poisoned: bigint;
+  /** Of the server that answers. */
+  leases: LeaseStatus | undefined;
+}
+
+/** What clients of one server may keep. */
+export interface LeaseStatus {
+  /** Clients with leases, and inodes leased to them, now. */
+  holders: bigint;
+  leases: bigint;
+  /** Since the server started: messages that asked for leases back, and clients that let one of them run out. */
+  recalls: bigint;
+  ranOut: bigint;
 }
 
 export interface MemberStatus {
@@ -84,6 +96,10 @@ export interface SessionStatus {
   path: string;
   /** The server it is attached to; empty: to none at present. */
   provider: string;
+  /** Where it is attached to the server that answers: frames that came on its stream, and leases that it has. */
+  requests: bigint;
+  heartbeats: bigint;
+  leases: bigint;
 }
 
 export interface ResyncRequest {
@@ -190,6 +206,7 @@ function createBaseStatusReply(): StatusReply {
     space: undefined,
     orphans: 0n,
     poisoned: 0n,
+    leases: undefined,
   };
 }
 
@@ -236,6 +253,9 @@ export const StatusReply: MessageFns<StatusReply> = {
         throw new globalThis.Error("value provided for field message.poisoned of type uint64 too large");
       }
       writer.uint32(88).uint64(message.poisoned);
+    }
+    if (message.leases !== undefined) {
+      LeaseStatus.encode(message.leases, writer.uint32(402).fork()).join();
     }
     return writer;
   },
@@ -339,6 +359,105 @@ export const StatusReply: MessageFns<StatusReply> = {
             }
 
             message.poisoned = reader.uint64() as bigint;
+            continue;
+          }
+          case 50: {
+            if (tag !== 402) {
+              break;
+            }
+
+            message.leases = LeaseStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLeaseStatus(): LeaseStatus {
+  return { holders: 0n, leases: 0n, recalls: 0n, ranOut: 0n };
+}
+
+export const LeaseStatus: MessageFns<LeaseStatus> = {
+  encode(message: LeaseStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.holders !== 0n) {
+      if (BigInt.asUintN(64, message.holders) !== message.holders) {
+        throw new globalThis.Error("value provided for field message.holders of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.holders);
+    }
+    if (message.leases !== 0n) {
+      if (BigInt.asUintN(64, message.leases) !== message.leases) {
+        throw new globalThis.Error("value provided for field message.leases of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.leases);
+    }
+    if (message.recalls !== 0n) {
+      if (BigInt.asUintN(64, message.recalls) !== message.recalls) {
+        throw new globalThis.Error("value provided for field message.recalls of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.recalls);
+    }
+    if (message.ranOut !== 0n) {
+      if (BigInt.asUintN(64, message.ranOut) !== message.ranOut) {
+        throw new globalThis.Error("value provided for field message.ranOut of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.ranOut);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeaseStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeaseStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.holders = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leases = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.recalls = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ranOut = reader.uint64() as bigint;
             continue;
           }
         }
@@ -715,7 +834,7 @@ export const SpaceStatus: MessageFns<SpaceStatus> = {
 };
 
 function createBaseSessionStatus(): SessionStatus {
-  return { session: 0n, host: "", pid: 0, path: "", provider: "" };
+  return { session: 0n, host: "", pid: 0, path: "", provider: "", requests: 0n, heartbeats: 0n, leases: 0n };
 }
 
 export const SessionStatus: MessageFns<SessionStatus> = {
@@ -737,6 +856,24 @@ export const SessionStatus: MessageFns<SessionStatus> = {
     }
     if (message.provider !== "") {
       writer.uint32(42).string(message.provider);
+    }
+    if (message.requests !== 0n) {
+      if (BigInt.asUintN(64, message.requests) !== message.requests) {
+        throw new globalThis.Error("value provided for field message.requests of type uint64 too large");
+      }
+      writer.uint32(400).uint64(message.requests);
+    }
+    if (message.heartbeats !== 0n) {
+      if (BigInt.asUintN(64, message.heartbeats) !== message.heartbeats) {
+        throw new globalThis.Error("value provided for field message.heartbeats of type uint64 too large");
+      }
+      writer.uint32(408).uint64(message.heartbeats);
+    }
+    if (message.leases !== 0n) {
+      if (BigInt.asUintN(64, message.leases) !== message.leases) {
+        throw new globalThis.Error("value provided for field message.leases of type uint64 too large");
+      }
+      writer.uint32(416).uint64(message.leases);
     }
     return writer;
   },
@@ -792,6 +929,30 @@ export const SessionStatus: MessageFns<SessionStatus> = {
             }
 
             message.provider = reader.string();
+            continue;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.requests = reader.uint64() as bigint;
+            continue;
+          }
+          case 51: {
+            if (tag !== 408) {
+              break;
+            }
+
+            message.heartbeats = reader.uint64() as bigint;
+            continue;
+          }
+          case 52: {
+            if (tag !== 416) {
+              break;
+            }
+
+            message.leases = reader.uint64() as bigint;
             continue;
           }
         }

@@ -1,4 +1,4 @@
-import type { MemberStatus, SessionStatus, StatusReply } from '../../proto/generated/admin-service.ts'
+import type { LeaseStatus, MemberStatus, SessionStatus, StatusReply } from '../../proto/generated/admin-service.ts'
 import type * as replication from '../../replication/status.ts'
 import type { Progress } from '../../replication/work.ts'
 import { prefixes, sessionKey } from '../store/keys.ts'
@@ -28,6 +28,7 @@ export async function statusOf(volume: Volume): Promise<StatusReply> {
     space: { freeBytes: BigInt(freeBytes), totalBytes: BigInt(totalBytes) },
     orphans: BigInt(orphans.length),
     poisoned: BigInt(volume.executor.poisoned),
+    leases: leasesHere(volume),
   }
 }
 
@@ -109,7 +110,7 @@ function sessionsOfVolume(volume: Volume): SessionStatus[] {
   for (const { session, record, lastHeard, provider } of volume.sessions.all()) {
     if (provider === undefined || lastHeard < since) continue
     const { host, pid, path } = record
-    sessions.push({ session, host, pid, path, provider })
+    sessions.push({ session, host, pid, path, provider, ...countsOf(volume, session) })
   }
   return sessions
 }
@@ -119,6 +120,17 @@ function sessionsHere(volume: Volume): SessionStatus[] {
     const value = volume.store.committed.get(sessionKey(session))
     if (value === undefined) return []
     const { host, pid, path } = decodeSession(value)
-    return [{ session, host, pid, path, provider: volume.node }]
+    return [{ session, host, pid, path, provider: volume.node, ...countsOf(volume, session) }]
   })
+}
+
+function countsOf(volume: Volume, session: bigint): Pick<SessionStatus, 'heartbeats' | 'leases' | 'requests'> {
+  const attachment = volume.attachments.of(session)
+  const { requests, heartbeats } = attachment?.counts ?? { requests: 0, heartbeats: 0 }
+  return { requests: BigInt(requests), heartbeats: BigInt(heartbeats), leases: BigInt(attachment?.leases ?? 0) }
+}
+
+function leasesHere(volume: Volume): LeaseStatus {
+  const { holders, leases, recalls, ranOut } = volume.leases.leases.counts()
+  return { holders: BigInt(holders), leases: BigInt(leases), recalls: BigInt(recalls), ranOut: BigInt(ranOut) }
 }

@@ -170,7 +170,8 @@ export class VolumeLeases implements LeaseHost {
   #noted(session: bigint, value: Uint8Array | undefined): void {
     const place = value === undefined ? undefined : decodePlace(value)
     this.#places.note(session, place)
-    if (place !== undefined) this.leases.movedOn(session, place.attach)
+    // A session that has ended keeps nothing: its driver said so, or was silent for far longer than any lease.
+    this.leases.movedOn(session, place?.attach ?? neverAgain)
   }
 
   #isKnownHere({ session, attach }: LeaseHolder<bigint>): boolean {
@@ -229,3 +230,6 @@ export class VolumeLeases implements LeaseHost {
     })
   }
 }
+
+/** Greater than any hello's. */
+const neverAgain = 2n ** 64n

@@ -125,6 +125,7 @@ const reply = (node: string, more: Partial<StatusReply>): StatusReply => ({
   space: undefined,
   orphans: 0n,
   poisoned: 0n,
+  leases: undefined,
   ...more,
 })
 const running = {
@@ -164,7 +165,7 @@ void t.test('status believes the primary of the greatest epoch, and the supervis
         { ...wire, name: 's1', state: 'in-sync' },
         { ...wire, name: 's2', state: 'in-sync' },
       ],
-      sessions: [session],
+      sessions: [{ ...session, requests: 0n, heartbeats: 0n, leases: 0n }],
     }),
   ])
   const [volume] = view.volumes

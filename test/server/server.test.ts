@@ -1,23 +1,14 @@
-import { credentials } from '@grpc/grpc-js'
 import t from 'tap'
 import { errnos, FsError } from '../../proto/errno.ts'
-import { AdminServiceClient, type StatusReply } from '../../proto/generated/admin-service.ts'
+import type { StatusReply } from '../../proto/generated/admin-service.ts'
 import { waitFor } from '../fixtures/wait.ts'
 import { Cluster, call } from './cluster.ts'
 import { Files } from './files.ts'
+import { statusOf } from './status-of.ts'
 
 const others = (primary: string): readonly string[] => ['s1', 's2', 's3'].filter((name) => name !== primary)
 
-function status(cluster: Cluster, name: string): Promise<StatusReply> {
-  const client = new AdminServiceClient(cluster.address(name), credentials.createInsecure())
-  return new Promise((resolve, reject) => {
-    client.status({}, (error, reply) => {
-      client.close()
-      if (error === null) resolve(reply)
-      else reject(error)
-    })
-  })
-}
+const status = (cluster: Cluster, name: string): Promise<StatusReply> => statusOf(cluster.address(name))
 
 void t.test('one server: what is written is read, also after a restart', async (t) => {
   const cluster = await Cluster.start(['s1'])

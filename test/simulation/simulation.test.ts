@@ -29,6 +29,7 @@ void t.test('whatever happens to its members, a volume keeps its promises', asyn
   const events = new Set<string>()
   const runs = new Map<MixName, number>()
   let losses = 0
+  let cachedReads = 0
   await runSeeds({
     from: 1,
     count: seedsPerMix * mixNames.length,
@@ -36,6 +37,7 @@ void t.test('whatever happens to its members, a volume keeps its promises', asyn
     onResult(result) {
       runs.set(result.mix, (runs.get(result.mix) ?? 0) + 1)
       losses += result.losses
+      cachedReads += result.cachedReads
       for (const event of result.events.keys()) events.add(event)
       if (result.violation !== undefined) failed.push(result)
     },
@@ -47,6 +49,7 @@ void t.test('whatever happens to its members, a volume keeps its promises', asyn
     t.equal(runs.get(mix), seedsPerMix, `${mix}: all seeds were run`)
   }
   for (const event of eventsWanted) t.ok(events.has(event), `it happened: ${event}`)
+  t.ok(cachedReads > 50_000, `clients answered ${cachedReads} reads by themselves`)
   t.ok(losses > 0, `all hosts lost power, and something with it, ${losses} times`)
 })
 
