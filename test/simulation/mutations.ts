@@ -143,7 +143,7 @@ const coreMutations: readonly Mutation[] = [
     name: 'forget what a returning member has touched by itself',
     rule: 'R35',
     edits: [core('follower.ts', '[...work, ...own]', 'work')],
-    faults: 'hostCrashes',
+    faults: 'resyncs',
     within: 400,
     noticedBy: ['verify', 'members equal', 'reads', 'linearizability'],
   },
@@ -275,7 +275,7 @@ const coreMutations: readonly Mutation[] = [
     ],
     faults: 'powerLoss',
     within: 400,
-    noticedBy: ['flushed', 'lost'],
+    noticedBy: ['flushed', 'lost', 'nesting'],
   },
   {
     name: 'a swap whose answer was lost is taken for failed',

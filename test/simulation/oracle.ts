@@ -1,4 +1,4 @@
-import type { Epoch, Key, NodeId, Seq } from '../../proto/ids.ts'
+import type { Epoch, Incarnation, Key, NodeId, Seq } from '../../proto/ids.ts'
 import { type Entry, nextChain, type Position } from '../../replication/entry.ts'
 import type { VolumeRecord } from '../../replication/record.ts'
 import { checkBody, decodeBody, untext } from './body.ts'
@@ -38,8 +38,8 @@ export class Oracle {
   /** Greatest sequence whose effect a client knows of, and that was said to be on all disks. */
   #known = 0 as Seq
   #flushed = 0 as Seq
-  /** Members whose hosts lost power since they last had everything. */
-  readonly #torn = new Set<NodeId>()
+  /** Members whose hosts lost power since they last had everything, and which process did not live through that. */
+  readonly #torn = new Map<NodeId, Incarnation>()
   /** The epoch in which nobody was left who had everything, until a later one has begun (R12). */
   #lostIn: Epoch | undefined
   readonly losses: Loss[] = []
@@ -118,15 +118,18 @@ export class Oracle {
     }
   }
 
-  hostLostPower(node: NodeId): void {
-    this.#torn.add(node)
+  /** `last`: the process that ran there, or had run last. */
+  hostLostPower(node: NodeId, last: Incarnation): void {
+    this.#torn.set(node, last)
     this.#noteLoss(this.#view.record())
   }
 
-  /** The record changed: who has just come into the set has everything. */
+  /** The record changed: who has just come into the set has everything, if it did not lose power on its way in. */
   recordChanged(before: VolumeRecord, after: VolumeRecord): void {
     this.#noteLoss(after)
-    for (const node of after.inSync) if (!before.inSync.includes(node)) this.#torn.delete(node)
+    for (const node of after.inSync) {
+      if (!before.inSync.includes(node) && after.incarnations[node] !== this.#torn.get(node)) this.#torn.delete(node)
+    }
   }
 
   #noteLoss(record: VolumeRecord): void {

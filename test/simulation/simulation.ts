@@ -46,6 +46,8 @@ export interface Report {
 const healMs = 40_000
 /** Things that may still wait at a server though nobody asks: those whose asker gave up. */
 const waitingMax = 8
+/** Longer than a server remembers a question without an answer. */
+const forgetMs = 5000
 
 export const mixOf = (seed: number): MixName => mixNames[seed % mixNames.length] ?? 'everything'
 
@@ -142,6 +144,9 @@ export class Simulation {
     checkMembersEqual(hosts, oracle)
     checkAcknowledged(history, oracle)
     checkLinearizable(history, oracle)
+    // What was asked of a member that has died since is given up after a while, not at once.
+    const isIdle = (): boolean => hosts.every(({ process }) => (process?.server.waiting ?? 0) <= waitingMax)
+    this.#world.runUntil(this.#world.timeline.now + forgetMs, isIdle)
     for (const { node, process } of hosts) {
       const waiting = process?.server.waiting ?? 0
       if (waiting <= waitingMax) continue

@@ -218,7 +218,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     host.process = undefined
     host.isUp = false
     host.disk.crash(this.#random)
-    this.oracle.hostLostPower(host.node)
+    this.oracle.hostLostPower(host.node, incarnation(`${host.node}#${host.starts}`))
   }
 
   revive(host: Host): void {
