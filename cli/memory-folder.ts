@@ -1,9 +1,11 @@
-import { lstatSync, mkdirSync, rmdirSync, statfsSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { codeOf, Failure } from './failure.ts'
 import type { StateFolder } from './state-folder.ts'
 
 const sharedMemory = '/dev/shm'
+/** In the folder: the path of the state folder that it belongs to. */
+const ownerFile = 'state'
 const tmpfsMagic = 0x01021994 // linux/magic.h
 
 /**
@@ -17,6 +19,7 @@ export function memoryFolder(state: StateFolder): string {
   const folder = folderIn(sharedMemory, state)
   try {
     mkdirSync(folder, { mode: 0o700 })
+    writeFileSync(path.join(folder, ownerFile), `${state.root}\n`)
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') return state.run
   }
@@ -30,12 +33,15 @@ export function memoryFolder(state: StateFolder): string {
   return folder
 }
 
-/** Takes the folder away if nothing is in it any more. */
+/** Takes the folder away if no mount has anything in it any more. */
 export function removeMemoryFolder(state: StateFolder): void {
+  const folder = folderIn(sharedMemory, state)
   try {
-    rmdirSync(folderIn(sharedMemory, state))
+    if (readdirSync(folder).some((name) => name !== ownerFile)) return
+    rmSync(path.join(folder, ownerFile), { force: true })
+    rmdirSync(folder)
   } catch {
-    // ENOTEMPTY: another mount uses it. ENOENT: there was none.
+    // ENOTEMPTY: another mount uses it by now. ENOENT: there was none.
   }
 }
 

@@ -49,6 +49,19 @@ const loops = (scratch) =>
     }
   })
 
+/** What clusters of this run keep in memory: each folder names the state folder that it belongs to. */
+const memoryFolders = (scratch) =>
+  (existsSync('/dev/shm') ? readdirSync('/dev/shm') : [])
+    .filter((name) => name.startsWith('banyan-'))
+    .map((name) => path.join('/dev/shm', name))
+    .filter((folder) => {
+      try {
+        return readFileSync(path.join(folder, 'state'), 'utf8').startsWith(`${scratch}/`)
+      } catch {
+        return false // another one's, or gone meanwhile
+      }
+    })
+
 /** Everything that this run started, whatever became of its parents: the mark is in its environment. */
 function processes() {
   return readdirSync('/proc')
@@ -97,6 +110,10 @@ async function removeLeftovers(before, scratch) {
     if (before.namespaces.has(name)) continue
     found.push(`network namespace ${name}`)
     spawnSync('ip', ['netns', 'delete', name], { timeout: 5000 })
+  }
+  for (const folder of memoryFolders(scratch)) {
+    found.push(`files in memory ${folder}`)
+    rmSync(folder, { recursive: true, force: true })
   }
   for (const name of readdirSync(scratch)) {
     if (caches.test(name)) continue
