@@ -78,6 +78,10 @@ export class Follower {
     if (this.#core.ports.storage.resync() !== undefined) return 'parts'
     return this.#amnesia ? 'a beginning' : 'everything'
   }
+  /** Before this we do not take over, as we have said to those who led us. */
+  get promisedUntil(): Ms {
+    return this.#promisedUntil
+  }
   get attached(): boolean {
     return this.#attached
   }

@@ -18,10 +18,14 @@ export class Grants {
     this.#core = core
   }
 
-  /** A reign begins. What the one before granted is not known here; it ends so much later at the latest. */
-  begin(how: { readonly recovered: boolean }): void {
+  /**
+   * A reign begins. What those before granted is not known here, but for how long: no longer than a mirror's lease; and
+   * since we could take over ourselves, no longer than we had promised not to (R22).
+   */
+  begin(how: { readonly recovered: boolean; readonly heirSince: Ms; readonly promisedUntil: Ms }): void {
     const { ports, self, timing } = this.#core
-    const until = ports.clock.now() + giverWaits(timing.mirrorLease, timing)
+    const longest = giverWaits(timing.mirrorLease, timing)
+    const until = Math.min(ports.clock.now() + longest, Math.max(how.promisedUntil, how.heirSince + longest))
     const providers = ports.host.providers()
     for (const to of providers ?? []) if (to.incarnation !== self.incarnation) this.give(to, until)
     // Where the end of every journal is lost, it may have said who had clients.

@@ -4,6 +4,7 @@ import { answerAttach } from './attachments.ts'
 import { type Core, send } from './core.ts'
 import type { Entry } from './entry.ts'
 import { Flushes } from './flushes.ts'
+import type { Grants } from './grants.ts'
 import { InSyncSet } from './in-sync-set.ts'
 import { giverWaits } from './lease.ts'
 import { Member } from './member.ts'
@@ -38,7 +39,7 @@ export class Primary {
   #handingTo: NodeId | undefined
   #tickedAt: Ms
 
-  constructor(core: Core, record: VolumeRecord, how: { readonly recovered: boolean }) {
+  constructor(core: Core, record: VolumeRecord, how: Parameters<Grants['begin']>[0]) {
     this.#core = core
     this.#since = record.epoch
     this.#recovered = how.recovered

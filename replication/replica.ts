@@ -32,6 +32,8 @@ export class Replica {
   #recordAt: Ms = 0
   /** The swap under way was started because our journal is the longest that is left (R12). */
   #recovering = false
+  /** Every record since then lets us take over, so every primary since then counts what we promise it. */
+  #heirSince: Ms | undefined
 
   constructor(ports: Ports, self: Self, timing: Timing) {
     const journal = new Journal(ports.storage, ports.host)
@@ -71,6 +73,7 @@ export class Replica {
     if (this.#record !== undefined && versioned.version <= this.#record.version) return
     const { journal, ports, self, swapper } = this.#core
     const { record } = versioned
+    this.#noteHeir(versioned)
     this.#record = versioned
     this.#recordAt = ports.clock.now()
     swapper.onRecord(versioned)
@@ -191,11 +194,23 @@ export class Replica {
     assert(this.#primary === undefined || !this.#follower.attached, 'primary, and attached to another')
   }
 
+  #noteHeir({ version, record }: Versioned): void {
+    const isHeir = [...record.inSync, ...record.eligible].includes(this.#core.self.node)
+    const isNext = version === (this.#record?.version ?? Number.NaN) + 1 // who knows what stood between
+    if (!isHeir) this.#heirSince = undefined
+    else if (!isNext || this.#heirSince === undefined) this.#heirSince = this.#core.ports.clock.now()
+  }
+
   #reign(record: VolumeRecord): void {
     this.#reigned = record.epoch
+    const { promisedUntil } = this.#follower
     this.#follower.lead()
     if (this.#recovering) this.#core.ports.storage.trustJournal()
-    this.#primary = new Primary(this.#core, record, { recovered: this.#recovering })
+    this.#primary = new Primary(this.#core, record, {
+      recovered: this.#recovering,
+      heirSince: this.#heirSince ?? this.#core.ports.clock.now(),
+      promisedUntil,
+    })
   }
 
   #stepDown(): void {

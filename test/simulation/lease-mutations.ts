@@ -114,6 +114,15 @@ export const leaseMutations: readonly Mutation[] = [
     noticedBy: cacheCheckers,
   },
   {
+    name: 'take it that who led before had counted our promise, though we could not take over then',
+    rule: 'R22, R27',
+    edits: [core('grants.ts', 'Math.max(how.promisedUntil, how.heirSince + longest)', 'how.promisedUntil')],
+    faults: 'partitions',
+    profile: cached,
+    within: 400,
+    noticedBy: cacheCheckers,
+  },
+  {
     name: 'lease, and tell nobody where the session is',
     rule: 'S21',
     edits: [
