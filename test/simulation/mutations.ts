@@ -386,7 +386,7 @@ const coreMutations: readonly Mutation[] = [
         ";((done: (outcome: string, upTo: number) => void) => done('flushed', this.#core.journal.committed))((outcome, upTo) => {",
       ),
     ],
-    faults: 'hostCrashes',
+    faults: 'resyncs',
     within: 400,
     noticedBy: ['verify', 'members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
   },
