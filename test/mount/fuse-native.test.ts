@@ -15,10 +15,10 @@ const user = 65_534
 const program = '$CHECKOUT/build/cli/banyan.js'
 
 /**
- * Runs lines of shell as that user, in a namespace of their own: there /dev/fuse is everybody's, as udev makes it, and
- * the checkout stands where he may read it. Its mounts end with it.
+ * Runs lines of shell as that user, in namespaces of their own: there /dev/fuse is everybody's, as udev makes it, and all
+ * that he needs stands below /mnt, since a temporary folder may be root's alone. Its processes and mounts end with it.
  */
-async function asUser(t: Test, lines: string): Promise<Ran & { readonly folder: string }> {
+async function asUser(t: Test, lines: string): Promise<Ran> {
   const folder = mkdtempSync(join(tmpdir(), 'banyan-test-'))
   t.teardown(() => sweep(folder))
   for (const name of ['checkout', 'mnt', 'state']) mkdirSync(join(folder, name))
@@ -26,14 +26,16 @@ async function asUser(t: Test, lines: string): Promise<Ran & { readonly folder: 
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'user.sh'), `set -e\n${lines}\n`)
   const prepare = [
-    `mount --bind ${checkout} ${folder}/checkout`,
-    `mknod -m 666 ${folder}/fuse c 10 229`,
-    `mount --bind ${folder}/fuse /dev/fuse`,
-    `cd ${folder}`,
-    `CHECKOUT=${folder}/checkout FOLDER=${folder} HOME=${folder} exec setpriv --reuid ${user} --regid ${user} --clear-groups bash user.sh`,
+    `mount --bind ${folder} /mnt`,
+    `mount --bind ${checkout} /mnt/checkout`,
+    'mknod -m 666 /mnt/fuse c 10 229',
+    'mount --bind /mnt/fuse /dev/fuse',
+    'mount -t tmpfs -o mode=1777 tmpfs /dev/shm',
+    'cd /mnt',
+    `CHECKOUT=/mnt/checkout HOME=/mnt TMPDIR=/mnt setpriv --reuid ${user} --regid ${user} --clear-groups bash user.sh`,
   ]
-  const ran = await run('unshare', ['-m', 'bash', '-e', '-c', prepare.join('\n')], { limitMs: 200_000 })
-  return { ...ran, folder }
+  const args = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-e', '-c', prepare.join('\n')]
+  return await run('unshare', args, { limitMs: 200_000 })
 }
 
 const up = `node ${program} up --detach --driver fuse-native --state state --mount mnt`
@@ -46,7 +48,7 @@ void t.test('his programs work in a mount of his own', async (t) => {
     (cd mnt && python3 $CHECKOUT/test/mount/ordinary-user.py)
     node ${program} verify --state state
     ${down}
-    ! grep " $FOLDER/mnt " /proc/self/mountinfo`,
+    ! grep " /mnt/mnt " /proc/self/mountinfo`,
   )
   t.equal(code, 0, stderr)
   t.match(stdout, /Mounted at .*mnt/)
@@ -63,9 +65,9 @@ void t.test('a server dies, and he notices nothing; the driver dies, and the mou
     echo after >> mnt/file
     node ${program} server start s1 --state state
     node ${program} resync --state state
-    pkill -KILL -u ${user} -f "banyan.js drive $FOLDER/mnt"
-    for i in $(seq 100); do grep -q " $FOLDER/mnt " /proc/self/mountinfo || break; sleep 0.1; done
-    ! grep " $FOLDER/mnt " /proc/self/mountinfo
+    pkill -KILL -u ${user} -f "banyan.js drive /mnt/mnt"
+    for i in $(seq 100); do grep -q " /mnt/mnt " /proc/self/mountinfo || break; sleep 0.1; done
+    ! grep " /mnt/mnt " /proc/self/mountinfo
     node ${program} mount mnt --driver fuse-native --state state > mount.out 2>&1 &
     for i in $(seq 100); do [ -e mnt/file ] && break; sleep 0.1; done
     cat mnt/file
