@@ -1,7 +1,7 @@
 // Runs `npm test` as the README gives it and sees that nothing is left of it afterwards: no
 // mount, process, network namespace, loop device or temporary file. What is left is removed and counts as a failure.
 import { spawn, spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
@@ -162,6 +162,7 @@ async function main() {
     return { passed: 0, failed: 1 }
   }
   const scratch = mkdtempSync(path.join(os.tmpdir(), 'banyan-ci-'))
+  chmodSync(scratch, 0o711) // other users, whom some tests play, come through
   const before = { mounts: new Set(mounts(scratch)), namespaces: new Set(namespaces()) }
   const report = path.join(scratch, 'npm-report.json')
   const { code, late } = await runTests(scratch, report)
