@@ -56,7 +56,6 @@ async function withCachedFile(mount: LeasingMount) {
   return { probe, look, change, ino }
 }
 
-const old = ['old ', 0o644, false]
 const now = ['new ', 0o600, true]
 
 void t.test('a recall is answered while a change of our own in the same directory is not', async (t) => {
