@@ -29,10 +29,6 @@ export function handlersOf({ tree, files, log }: HandlerParts): Handlers {
     const { error, value } = await outcomeOf(work, log)
     answer(value ?? error)
   }
-  const setattr = async (ino: bigint, change: Partial<Setattr>): Promise<void> => {
-    const value = { ino, atime: undefined, mtime: undefined, openForWriting: false, killPrivileges: false, ...change }
-    await tree.call({ $case: 'setattr', value }, 'attributes')
-  }
   const removed = async (kind: 'unlink' | 'rmdir', path: string): Promise<void> => {
     await tree.call({ $case: kind, value: await tree.place(path) }, 'done')
   }
@@ -56,12 +52,12 @@ export function handlersOf({ tree, files, log }: HandlerParts): Handlers {
     fsync: (_path, _datasync, fd, done) => void run(synced(fd), done),
     fsyncdir: (_path, _datasync, fd, done) => void run(synced(fd), done),
     readdir: (path, answer) => void give(listed(tree, path), (error, all) => answer(error, all?.names, all?.stats)),
-    truncate: (path, size, done) => void run(truncated(tree, setattr, path, size), done),
-    ftruncate: (_path, fd, size, done) => void run(resized(files, setattr, fd, size), done),
-    utimens: (path, atimeMs, mtimeMs, done) => void run(timed(tree, setattr, path, [atimeMs, mtimeMs]), done),
+    truncate: (path, size, done) => void run(truncated(tree, path, size), done),
+    ftruncate: (_path, fd, size, done) => void run(resized(tree, files, fd, size), done),
+    utimens: (path, atimeMs, mtimeMs, done) => void run(timed(tree, path, [atimeMs, mtimeMs]), done),
     readlink: (path, answer) => void give(target(tree, path), answer),
-    chown: (path, uid, gid, done) => void run(owned(tree, setattr, path, [uid, gid]), done),
-    chmod: (path, mode, done) => void run(modeSet(tree, setattr, path, mode), done),
+    chown: (path, uid, gid, done) => void run(owned(tree, path, [uid, gid]), done),
+    chmod: (path, mode, done) => void run(modeSet(tree, path, mode), done),
     mknod: (path, mode, rdev, done) => void run(made(tree, path, { mode, rdev }), done),
     open: (path, how, answer) => void give(opened(path, how), answer),
     opendir: (path, how, answer) => void give(opened(path, how), answer),
@@ -80,8 +76,6 @@ export function handlersOf({ tree, files, log }: HandlerParts): Handlers {
     mkdir: (path, mode, done) => void run(madeDirectory(tree, path, mode), done),
   }
 }
-
-type SetAttributes = (ino: bigint, change: Partial<Setattr>) => Promise<void>
 
 interface Transfer {
   readonly fd: number
@@ -106,6 +100,11 @@ async function outcomeOf<T>(work: Promise<T>, log: Log): Promise<Outcome<T>> {
   }
 }
 
+async function setattr(tree: Tree, ino: bigint, change: Partial<Setattr>): Promise<void> {
+  const value = { ino, atime: undefined, mtime: undefined, openForWriting: false, killPrivileges: false, ...change }
+  await tree.call({ $case: 'setattr', value }, 'attributes')
+}
+
 async function accessed(tree: Tree, path: string, mask: number): Promise<void> {
   await tree.call({ $case: 'access', value: { ino: await tree.ino(path), mask } }, 'done')
 }
@@ -114,38 +113,28 @@ async function stated(tree: Tree, files: OpenFiles, fd: number): Promise<Stat> {
   return statOf(await tree.attributesOf(files.find(fd).ino))
 }
 
-async function truncated(tree: Tree, setattr: SetAttributes, path: string, size: number): Promise<void> {
-  await setattr(await tree.ino(path), { size: BigInt(size) })
+async function truncated(tree: Tree, path: string, size: number): Promise<void> {
+  await setattr(tree, await tree.ino(path), { size: BigInt(size) })
 }
 
-async function resized(files: OpenFiles, setattr: SetAttributes, fd: number, size: number): Promise<void> {
-  await setattr(files.find(fd).ino, { size: BigInt(size), openForWriting: true })
+async function resized(tree: Tree, files: OpenFiles, fd: number, size: number): Promise<void> {
+  await setattr(tree, files.find(fd).ino, { size: BigInt(size), openForWriting: true })
 }
 
-async function timed(
-  tree: Tree,
-  setattr: SetAttributes,
-  path: string,
-  [atimeMs, mtimeMs]: readonly [number, number],
-): Promise<void> {
+async function timed(tree: Tree, path: string, [atimeMs, mtimeMs]: readonly [number, number]): Promise<void> {
   const at = (ms: number) => ({ now: false, ns: BigInt(Math.round(ms)) * 1_000_000n })
-  await setattr(await tree.ino(path), { atime: at(atimeMs), mtime: at(mtimeMs) })
+  await setattr(tree, await tree.ino(path), { atime: at(atimeMs), mtime: at(mtimeMs) })
 }
 
-async function owned(
-  tree: Tree,
-  setattr: SetAttributes,
-  path: string,
-  [uid, gid]: readonly [number, number],
-): Promise<void> {
-  await setattr(await tree.ino(path), {
+async function owned(tree: Tree, path: string, [uid, gid]: readonly [number, number]): Promise<void> {
+  await setattr(tree, await tree.ino(path), {
     ...(uid === unchangedId ? {} : { uid }),
     ...(gid === unchangedId ? {} : { gid }),
   })
 }
 
-async function modeSet(tree: Tree, setattr: SetAttributes, path: string, mode: number): Promise<void> {
-  await setattr(await tree.ino(path), { mode: mode & 0o7777 })
+async function modeSet(tree: Tree, path: string, mode: number): Promise<void> {
+  await setattr(tree, await tree.ino(path), { mode: mode & 0o7777 })
 }
 
 async function target(tree: Tree, path: string): Promise<string> {
