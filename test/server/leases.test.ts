@@ -1,6 +1,7 @@
 import t from 'tap'
 import { errnos } from '../../proto/errno.ts'
 import type { Response } from '../../proto/generated/file-service.ts'
+import { setattr } from '../fixtures/calls.ts'
 import { waitFor } from '../fixtures/wait.ts'
 import { Cluster } from './cluster.ts'
 import { ScriptedClient } from './scripted-client.ts'
@@ -11,21 +12,7 @@ const lookup = (name: string) => ({ $case: 'lookup', value: { parent: root, name
 const getattr = (ino: bigint) => ({ $case: 'getattr', value: { ino } }) as const
 const create = (name: string) =>
   ({ $case: 'create', value: { parent: root, name: Buffer.from(name), mode: 0o644, umask: 0, flags: 2 } }) as const
-const chmod = (ino: bigint, mode: number) =>
-  ({
-    $case: 'setattr',
-    value: {
-      ino,
-      mode,
-      uid: undefined,
-      gid: undefined,
-      size: undefined,
-      atime: undefined,
-      mtime: undefined,
-      openForWriting: false,
-      killPrivileges: false,
-    },
-  }) as const
+const chmod = (ino: bigint, mode: number) => setattr(ino, { mode })
 
 function inoOf({ reply }: Response): bigint {
   const attributes = reply?.kind?.$case === 'entry' ? reply.kind.value.attributes : undefined

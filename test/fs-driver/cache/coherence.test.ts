@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { Held } from '../../../fs-driver/cache/lease-cache.ts'
 import type { FileCall, Outcome } from '../../../fs-driver/router/file-client.ts'
-import type { Attributes, Caller } from '../../../proto/generated/file-service.ts'
+import type { Caller } from '../../../proto/generated/file-service.ts'
+import { attributesOf } from '../../fixtures/attributes.ts'
 import { calls } from '../../fixtures/calls.ts'
 import { quietCaches } from '../../fixtures/quiet-caches.ts'
 
@@ -10,24 +11,9 @@ const lookup = (name: string): FileCall => ({ $case: 'lookup', value: { parent: 
 const getattr = (ino: bigint): FileCall => ({ $case: 'getattr', value: { ino } })
 const recall = (...inos: bigint[]) => ({ number: 1n, inos, position: 0n, everything: false })
 
-const attributes = (ino: bigint): Attributes => ({
-  ino,
-  mode: 0o100644,
-  nlink: 1,
-  uid: 0,
-  gid: 0,
-  rdev: 0n,
-  size: 0n,
-  blocks: 0n,
-  atimeNs: 0n,
-  mtimeNs: 0n,
-  ctimeNs: 0n,
-  btimeNs: 0n,
-})
-
 const entry = (ino: bigint): Outcome => ({
   kind: 'result',
-  result: { $case: 'entry', value: { attributes: attributes(ino) } },
+  result: { $case: 'entry', value: { attributes: attributesOf(ino) } },
 })
 const done: Outcome = { kind: 'result', result: { $case: 'done', value: {} } }
 
@@ -171,7 +157,7 @@ void t.test('contents that are in the kernel are recalled like anybody’s', asy
 void t.test('pages are kept from open to open under one lease, and none are filled beside a writer', async (t) => {
   const { coherence, clock, files, hear } = bench()
   const open: FileCall = { $case: 'open', value: { ino: 7n, flags: 0, killPrivileges: false } }
-  const opened: Outcome = { kind: 'result', result: { $case: 'attributes', value: attributes(7n) } }
+  const opened: Outcome = { kind: 'result', result: { $case: 'attributes', value: attributesOf(7n) } }
   const held = hear(open, opened, 7n)
   t.equal(coherence.pagesFor(7n, held), 'fresh')
   coherence.readEnds(7n, coherence.readBegan(7n, 0n, 10), { held, cached: true, filled: true })

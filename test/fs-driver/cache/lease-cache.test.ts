@@ -4,6 +4,7 @@ import { type Changing, LeaseCache, type LeaseCacheLimits } from '../../../fs-dr
 import type { FileCall, Outcome } from '../../../fs-driver/router/file-client.ts'
 import type { Caller } from '../../../proto/generated/file-service.ts'
 import { routeOf } from '../../../proto/route.ts'
+import { setattr } from '../../fixtures/calls.ts'
 import { LeasingServer } from './leasing-server.ts'
 
 const root = 1n
@@ -126,20 +127,7 @@ const callArbitrary: fc.Arbitrary<FileCall> = fc.oneof(
 
 const user = (name: Buffer): Buffer => Buffer.concat([Buffer.from('user.'), name])
 
-const chmod = (ino: bigint, mode: number): FileCall => ({
-  $case: 'setattr',
-  value: {
-    ino,
-    mode,
-    uid: undefined,
-    gid: undefined,
-    size: undefined,
-    atime: undefined,
-    mtime: undefined,
-    openForWriting: false,
-    killPrivileges: false,
-  },
-})
+const chmod = (ino: bigint, mode: number): FileCall => setattr(ino, { mode })
 
 const client = fc.nat({ max: clients - 1 })
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(

@@ -14,6 +14,7 @@ import { resentBit } from '../../../fs-driver/protocol/request.ts'
 import type { CallIdentity, FileCall, FileClient, FileResult } from '../../../fs-driver/router/file-client.ts'
 import { errnos, FsError } from '../../../proto/errno.ts'
 import type { Caller } from '../../../proto/generated/file-service.ts'
+import { attributesOf } from '../../fixtures/attributes.ts'
 import { quietCaches } from '../../fixtures/quiet-caches.ts'
 import { kernelRequest, wire } from '../../fixtures/wire.ts'
 
@@ -71,20 +72,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
   return { driver, state, replies, asked, answered, errors, flow, send, settled, only }
 }
 
-const attributes = {
-  ino: 9n,
-  mode: 0o100644,
-  nlink: 1,
-  uid: 0,
-  gid: 0,
-  rdev: 0n,
-  size: 0n,
-  blocks: 0n,
-  atimeNs: 0n,
-  mtimeNs: 0n,
-  ctimeNs: 0n,
-  btimeNs: 0n,
-}
+const attributes = attributesOf(9n)
 const lookup = (unique: bigint, how = {}) => kernelRequest(opcodes.LOOKUP.code, wire('6600'), { unique, ...how })
 const write = (flags: string, { unique = 10n, data = '616263', how = '00000000' } = {}) =>
   kernelRequest(

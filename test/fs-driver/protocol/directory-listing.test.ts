@@ -1,22 +1,10 @@
 import t from 'tap'
 import { packListing } from '../../../fs-driver/protocol/directory-listing.ts'
-import type { Attributes, DirectoryEntry } from '../../../proto/generated/file-service.ts'
+import type { DirectoryEntry } from '../../../proto/generated/file-service.ts'
+import { attributesOf } from '../../fixtures/attributes.ts'
 import { wire } from '../../fixtures/wire.ts'
 
-const attributes: Attributes = {
-  ino: 9n,
-  mode: 0o100644,
-  nlink: 1,
-  uid: 0,
-  gid: 0,
-  rdev: 0n,
-  size: 0n,
-  blocks: 0n,
-  atimeNs: 0n,
-  mtimeNs: 0n,
-  ctimeNs: 0n,
-  btimeNs: 0n,
-}
+const attributes = attributesOf(9n)
 
 const dot: DirectoryEntry = { name: Buffer.from('.'), ino: 7n, type: 4, cookie: 1n, attributes }
 const file: DirectoryEntry = { name: Buffer.from('a long name'), ino: 9n, type: 8, cookie: 0x1234n, attributes }
