@@ -69,8 +69,9 @@ void t.test(
 void t.test('a mirror whose disk is filled from outside never stops the others, and recovers with space', async (t) => {
   const load = await RunningLoad.start(cluster.folder, [{ id: 'a', directory: join(cluster.tree, 'work') }])
   await load.progress(100)
-  const ballast = join(store, 'ballast')
-  await run('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=1M']) // until the disk is full
+  const strange = join(store, 'a-file-of-somebody-else') // a name that the server has no use for itself
+  const filled = await run('dd', ['if=/dev/zero', `of=${strange}`, 'bs=1M'])
+  t.match(filled.stderr, /No space left on device/, 'the disk is full')
   const writes: string[] = []
   for (const number of [1, 2, 3, 4]) {
     const file = join(cluster.tree, `under-pressure-${number}`)
@@ -88,7 +89,7 @@ void t.test('a mirror whose disk is filled from outside never stops the others, 
     }
     t.equal((await mustRun('cat', [file])).stdout, text(index + 1, 500_000), 'what was accepted is whole')
   }
-  await mustRun('rm', [ballast])
+  await mustRun('rm', [strange])
   t.comment(`in sync ${(await cluster.inSync()).toFixed(0)} ms after there was space again`)
   await waitFor(async () => ((await run('touch', [join(cluster.tree, 'well')])).code === 0 ? true : undefined), {
     what: 'writing to work again',
