@@ -1,5 +1,6 @@
 import type { Run } from '../store/holes-record.ts'
 import { contentsKey } from '../store/keys.ts'
+import { blobBytesMax } from '../store/longest-blob.ts'
 import { contentsFrame, decodeContents, type Inode } from '../store/records.ts'
 import { bodyAt, frameBytes, seal } from '../store/seal.ts'
 import type { Draft } from './draft.ts'
@@ -15,8 +16,8 @@ import {
 } from './holes.ts'
 import type { View } from './view.ts'
 
-/** Bytes of a file, at most: ext4's limit with blocks of 4 KiB. */
-export const sizeBytesMax = 2 ** 44 - 4096
+/** Bytes of a file, at most: what every member can hold. */
+export const sizeBytesMax = blobBytesMax
 
 /**
  * A file up to so long stands inline, in a value of its own; one that grows beyond moves to a blob and stays there until

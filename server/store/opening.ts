@@ -8,6 +8,7 @@ import { Folds } from './folds.ts'
 import { Journal, type JournalFound } from './journal.ts'
 import type { IsSound } from './key-slices.ts'
 import { KeyState } from './key-state.ts'
+import { demandLongBlobs, probeName } from './longest-blob.ts'
 import { MetaFile, storeFormat } from './meta-file.ts'
 import type { Parts, StoreLimits } from './parts.ts'
 import { Pending } from './pending.ts'
@@ -38,7 +39,8 @@ export const resyncPath = (dir: string): string => join(dir, 'resync')
 /**
  * Opens or makes a store: takes its lock, looks what was lost, and brings state and journal together.
  *
- * @throws when another process has it open, its format is newer than ours, or it is damaged beyond what a resync mends
+ * @throws when another process has it open, its format is newer than ours, its file system can't hold long files, or it is
+ *   damaged beyond what a resync mends
  */
 export async function openStore(dir: string, options: OpeningOptions): Promise<OpenedStore> {
   const metaPath = join(dir, 'meta')
@@ -48,6 +50,7 @@ export async function openStore(dir: string, options: OpeningOptions): Promise<O
   else refuseForeign(dir)
   const keys = await KeyState.open(join(dir, 'state'))
   try {
+    demandLongBlobs(dir)
     const meta = existsSync(metaPath) ? MetaFile.open(metaPath) : newMeta(metaPath, options.bootId)
     return await openLocked(dir, options, keys, meta)
   } catch (error) {
@@ -57,11 +60,13 @@ export async function openStore(dir: string, options: OpeningOptions): Promise<O
 }
 
 /**
- * Only level, which is opened first, may be there when `meta` is not: then we died while making the store. And what a
- * new ext4 has in its top directory: a store may have a disk of its own.
+ * What may be there when `meta` is not: level and the probe, which come first, if we died while making the store; and what
+ * a new ext4 has in its top directory: a store may have a disk of its own.
  */
+const expected: ReadonlySet<string> = new Set(['state', probeName, 'lost+found'])
+
 function refuseForeign(dir: string): void {
-  const foreign = readdirSync(dir).filter((name) => name !== 'state' && name !== 'lost+found')
+  const foreign = readdirSync(dir).filter((name) => !expected.has(name))
   if (foreign.length === 0) return
   throw new Error(`${dir} is no store: it has ${foreign[0]} and no meta. Nothing was changed. Name an empty folder.`)
 }
