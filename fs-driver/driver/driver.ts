@@ -235,7 +235,7 @@ export class Driver {
         result = await ask()
       }
       body = plan.answer(result, (ino) => coherence.attributesMs(ino, asking.held))
-      if (plan.durable === true) await this.#fsync(request, signal)
+      if (plan.durable !== undefined) await this.#fsync(request.header, plan.durable, signal)
     } catch (error) {
       body = replyForError(error, { op: request.op, unique, log })
     }
@@ -311,9 +311,9 @@ export class Driver {
   }
 
   /** O_SYNC: a write that reached no disk is no write. */
-  async #fsync({ header }: Request, signal: InterruptSignal): Promise<void> {
+  async #fsync(header: InHeader, ino: bigint, signal: InterruptSignal): Promise<void> {
     const { callers, client } = this.#parts
-    const call = { $case: 'fsync', value: { ino: header.nodeid } } as const
+    const call = { $case: 'fsync', value: { ino } } as const
     const how = { unique: header.unique & ~resentBit, step: steps.fsync, signal }
     await client.call(call, callers.of(header, { judged: false }), how)
   }

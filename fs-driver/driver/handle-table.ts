@@ -6,17 +6,24 @@ import { resentBit } from '../protocol/request.ts'
  */
 const flagBits = 8n
 const accessMode = 3 // O_ACCMODE
+/** Changes through it are answered when they are on the disks. */
+const durableBit = 1n << 2n
+const dsync = 0o10000 // O_DSYNC of Linux; O_SYNC has its bit too
 /** Reads through the kernel's pages, which a lease covers. */
 const cachedBit = 1n << 7n
 
 export function handleOf(unique: bigint, flags: number): bigint {
   const number = (unique & ~resentBit) >> 1n
-  return BigInt.asUintN(64, (number << flagBits) | BigInt(flags & accessMode))
+  const durable = (flags & dsync) === 0 ? 0n : durableBit
+  return BigInt.asUintN(64, (number << flagBits) | durable | BigInt(flags & accessMode))
 }
 
 export function opensForWriting(fh: bigint): boolean {
   return (Number(fh & 0xffn) & accessMode) !== 0
 }
+
+/** O_SYNC and O_DSYNC: fcntl(2) can't change them, so that they are what they were at the open. */
+export const isDurableHandle = (fh: bigint): boolean => (fh & durableBit) !== 0n
 
 export const cachedHandle = (fh: bigint): bigint => fh | cachedBit
 export const isCachedHandle = (fh: bigint): boolean => (fh & cachedBit) !== 0n

@@ -38,8 +38,8 @@ export interface Calling {
   readonly call: FileCall
   /** The server decides by who the caller is: it needs all groups. */
   readonly judged: boolean
-  /** To be answered only when it is on the disks (O_SYNC, O_DSYNC). */
-  readonly durable?: boolean
+  /** To be answered only when this inode is on the disks (O_SYNC, O_DSYNC). */
+  readonly durable?: bigint | undefined
   /**
    * The answer to the kernel. `validMs`: for how long it may use the attributes of an inode.
    *
@@ -266,7 +266,8 @@ function planWrite({ header, args }: RequestOf<'WRITE'>): Plan {
   }
   // O_SYNC has O_DSYNC's bit too; the kernel sets it for RWF_DSYNC as well.
   // Who may not keep set-gid loses it, which depends on all groups.
-  return { kind: 'call', call, judged: killPrivileges, durable: (flags & openFlagBits.dsync) !== 0, answer }
+  const durable = (flags & openFlagBits.dsync) === 0 ? undefined : header.nodeid
+  return { kind: 'call', call, judged: killPrivileges, durable, answer }
 }
 
 function planReaddir({ op, header, args }: RequestOf<'READDIR' | 'READDIRPLUS'>): Plan {

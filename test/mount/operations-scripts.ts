@@ -226,7 +226,7 @@ says('excl', lambda: os.open('f', os.O_CREAT | os.O_EXCL)); os.symlink('nowhere'
 before = os.stat('f'); os.close(os.open('f', os.O_WRONLY | os.O_TRUNC)); after = os.stat('f'); print(after.st_size, after.st_mtime_ns > before.st_mtime_ns)
 buffer = mmap.mmap(-1, 8192); buffer.write(b'd' * 8192)
 fd = os.open('direct', os.O_RDWR | os.O_CREAT | os.O_DIRECT); print(os.pwritev(fd, [buffer], 4096), os.preadv(fd, [buffer], 0), os.fstat(fd).st_size, bytes(buffer[4090:4100]))
-for flag in (os.O_SYNC, os.O_DSYNC): fd = os.open('sync', os.O_RDWR | os.O_CREAT | flag); print(os.write(fd, b'abc'), os.pread(fd, 9, 0)); os.fsync(fd); os.fdatasync(fd)
+for flag in (os.O_SYNC, os.O_DSYNC): fd = os.open('sync', os.O_RDWR | os.O_CREAT | flag); print(os.write(fd, b'abc'), os.pread(fd, 9, 0)); os.posix_fallocate(fd, 0, 9000); print(os.copy_file_range(fd, fd, 3, 0, 8000), os.pread(fd, 3, 8000)); os.fsync(fd); os.fdatasync(fd)
 as_user(lambda: says('noatime', lambda: os.open('f', os.O_RDONLY | os.O_NOATIME))); says('noatime', lambda: os.close(os.open('f', os.O_RDONLY | os.O_NOATIME)))
 a, b = os.open('log', os.O_WRONLY | os.O_CREAT | os.O_APPEND), os.open('log', os.O_WRONLY | os.O_APPEND); os.write(a, b'1'); os.write(b, b'2'); os.pwrite(a, b'3', 0); print(open('log').read())
 says('nofollow', lambda: os.open('l', os.O_RDONLY | os.O_NOFOLLOW)); says('directory', lambda: os.open('f', os.O_DIRECTORY)); says('path', lambda: os.read(os.open('f', os.O_PATH), 1))

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { DriverState } from '../../../fs-driver/driver/driver-state.ts'
-import { handleOf, opensForWriting } from '../../../fs-driver/driver/handle-table.ts'
+import { handleOf, isDurableHandle, opensForWriting } from '../../../fs-driver/driver/handle-table.ts'
 import { resentBit } from '../../../fs-driver/protocol/request.ts'
 
 const negotiated = { minor: 45, flags: 0x8440000008n, maxReadahead: 131072 }
@@ -107,5 +107,10 @@ void t.test('a handle follows from the request, also when it is sent again', asy
   t.strictSame(
     [0, 1, 2, 0o2001].map((flags) => opensForWriting(handleOf(10n, flags))),
     [false, true, true, true],
+  )
+  t.strictSame(
+    [0, 2, 0o10002, 0o4010001, 0o4000001].map((flags) => isDurableHandle(handleOf(10n, flags))),
+    [false, false, true, true, false],
+    'O_DSYNC, which is a part of O_SYNC',
   )
 })

@@ -221,6 +221,40 @@ void t.test('a write of an O_DSYNC file is answered when it is on the disks', as
   t.match(replies.at(-1), { unique: 12n, body: { kind: 'error', errno: errnos.EIO } })
 })
 
+void t.test(
+  'allocating and copying through an O_SYNC descriptor is answered when the target is on the disks',
+  async (t) => {
+    const { send, only, asked, replies, settled } = bench(t)
+    const handles = { plain: '0002000000000000', durable: '0602000000000000' } // accessed for writing, of request 4
+    const fallocate = (fh: string) => wire(`${fh} 0000000000000000 0010000000000000 00000000 00000000`)
+    const copy = (fh: string) =>
+      wire(`${fh} 0000000000000000 0800000000000000 # source and its offset, target
+          ${fh === handles.plain ? handles.durable : handles.plain} 0000000000000000 0010000000000000 0000000000000000`)
+    const written: FileResult = { $case: 'written', value: { length: 3, offset: 0n, size: 3n } }
+    const rows = [
+      { op: 'FALLOCATE', body: fallocate(handles.plain), result: { $case: 'done', value: {} }, flushed: undefined },
+      { op: 'FALLOCATE', body: fallocate(handles.durable), result: { $case: 'done', value: {} }, flushed: 7n },
+      { op: 'COPY_FILE_RANGE', body: copy(handles.durable), result: written, flushed: undefined },
+      { op: 'COPY_FILE_RANGE', body: copy(handles.plain), result: written, flushed: 8n },
+    ] as const
+    for (const [index, { op, body, result, flushed }] of rows.entries()) {
+      const unique = BigInt(10 + 2 * index)
+      send(kernelRequest(opcodes[op].code, body, { unique }))
+      only().resolve(result)
+      await settled()
+      if (flushed !== undefined) {
+        t.equal(replies.length, index, 'not answered yet')
+        const { call, resolve } = only()
+        t.strictSame(call, { $case: 'fsync', value: { ino: flushed } })
+        resolve({ $case: 'done', value: {} })
+        await settled()
+      }
+      t.equal(replies.at(-1)?.unique, unique)
+      t.strictSame(asked, [])
+    }
+  },
+)
+
 void t.test('great contents stay in the frame, which is then the driver’s', async (t) => {
   const { send, only } = bench(t)
   const body = Buffer.alloc(40 + (1 << 20))
