@@ -45,6 +45,7 @@ const routes: Readonly<Record<FileCall['$case'], Route>> = {
   lseek: 'read',
   fallocate: 'change',
   copyRange: 'change',
+  noteReads: 'change',
 }
 
 export function routeOf(call: FileCall): Route {
@@ -62,6 +63,7 @@ const growing: ReadonlySet<FileCall['$case']> = new Set([
   'setxattr',
   'tmpfile',
   'copyRange',
+  'noteReads', // none is needed, and journals take room
 ])
 
 const punchHole = 2 // FALLOC_FL_PUNCH_HOLE of Linux

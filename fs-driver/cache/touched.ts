@@ -49,6 +49,7 @@ export function touchedBy(call: FileCall): Touched {
     case 'lock':
     case 'lookup':
     case 'lseek':
+    case 'noteReads':
     case 'read':
     case 'readdir':
     case 'readlink':

@@ -221,6 +221,7 @@ export interface Operation {
     | { $case: "lseek"; value: Lseek }
     | { $case: "fallocate"; value: Fallocate }
     | { $case: "copyRange"; value: CopyRange }
+    | { $case: "noteReads"; value: NoteReads }
     | undefined;
 }
 
@@ -574,6 +575,21 @@ export interface CopyRange {
   ino: bigint;
   offset: bigint;
   length: bigint;
+}
+
+/** What was read on a host, gathered: access times move as relatime has it. Takes nobody's lease away. */
+export interface NoteReads {
+  reads: NotedRead[];
+}
+
+/**
+ * `ago_ms`: before this was sent. `ctime_ns`: of the inode that was read, as the reader knew it; a change since then, which may
+ * have set the times, counts more than the read. Without it the time of the read says which was first.
+ */
+export interface NotedRead {
+  ino: bigint;
+  agoMs: number;
+  ctimeNs?: bigint | undefined;
 }
 
 function createBaseClientFrame(): ClientFrame {
@@ -1944,6 +1960,9 @@ export const Operation: MessageFns<Operation> = {
       case "copyRange":
         CopyRange.encode(message.kind.value, writer.uint32(218).fork()).join();
         break;
+      case "noteReads":
+        NoteReads.encode(message.kind.value, writer.uint32(314).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2215,6 +2234,14 @@ export const Operation: MessageFns<Operation> = {
             }
 
             message.kind = { $case: "copyRange", value: CopyRange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 39: {
+            if (tag !== 314) {
+              break;
+            }
+
+            message.kind = { $case: "noteReads", value: NoteReads.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -5770,6 +5797,126 @@ export const CopyRange: MessageFns<CopyRange> = {
             }
 
             message.length = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNoteReads(): NoteReads {
+  return { reads: [] };
+}
+
+export const NoteReads: MessageFns<NoteReads> = {
+  encode(message: NoteReads, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.reads) {
+      NotedRead.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NoteReads {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNoteReads();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reads.push(NotedRead.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNotedRead(): NotedRead {
+  return { ino: 0n, agoMs: 0, ctimeNs: undefined };
+}
+
+export const NotedRead: MessageFns<NotedRead> = {
+  encode(message: NotedRead, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.agoMs !== 0) {
+      writer.uint32(16).uint32(message.agoMs);
+    }
+    if (message.ctimeNs !== undefined) {
+      if (BigInt.asIntN(64, message.ctimeNs) !== message.ctimeNs) {
+        throw new globalThis.Error("value provided for field message.ctimeNs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.ctimeNs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NotedRead {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNotedRead();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.agoMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ctimeNs = reader.int64() as bigint;
             continue;
           }
         }

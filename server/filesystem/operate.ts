@@ -13,6 +13,7 @@ import { lookup } from './lookup.ts'
 import { lseek } from './lseek.ts'
 import { mkdir } from './mkdir.ts'
 import { mknod } from './mknod.ts'
+import { noteReads } from './note-reads.ts'
 import { open, truncates } from './open.ts'
 import type { At, Outcome } from './outcome.ts'
 import { read } from './read.ts'
@@ -104,6 +105,8 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
       return fallocate(view, caller, op.value, at)
     case 'copyRange':
       return copyRange(view, caller, op.value, at)
+    case 'noteReads':
+      return noteReads(view, caller, op.value, at)
   }
 }
 
@@ -140,6 +143,7 @@ const changes: Readonly<Record<AnyOperation['$case'], boolean>> = {
   lseek: false,
   fallocate: true,
   copyRange: true,
+  noteReads: true,
 }
 
 /** May it have effects, so that it is the primary's to execute? An open is a change if it empties the file. */

@@ -17,6 +17,7 @@ export function touchedInos(touches: Iterable<Effect | HeadEffect>): ReadonlySet
 
 function inoOf(effect: Effect | HeadEffect): bigint | undefined {
   if (effect.kind !== 'put' && effect.kind !== 'delete') return effect.blob
+  if (effect.kind === 'put' && effect.quiet === true) return undefined
   const parsed = parseKey(effect.key)
   switch (parsed?.kind) {
     case 'inode':

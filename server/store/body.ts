@@ -15,7 +15,16 @@ const prefixBytes = 5
 /** Data of a blob write that is as long or longer goes into the tail. */
 export const tailMin = 16 * 1024
 
-const tags = { put: 1, delete: 2, inlineWrite: 3, tailWrite: 4, truncate: 5, deleteBlob: 6, zero: 7 } as const
+const tags = {
+  put: 1,
+  delete: 2,
+  inlineWrite: 3,
+  tailWrite: 4,
+  truncate: 5,
+  deleteBlob: 6,
+  zero: 7,
+  quietPut: 8,
+} as const
 
 type BlobWrite = Extract<Effect, { kind: 'blob.write' }>
 
@@ -53,7 +62,7 @@ function expectedBytes(effects: readonly Effect[]): number {
 function encodeEffect(writer: ByteWriter, effect: Effect, tail: Uint8Array[]): void {
   switch (effect.kind) {
     case 'put':
-      writer.u8(tags.put)
+      writer.u8(effect.quiet === true ? tags.quietPut : tags.put)
       writer.key(effect.key)
       return writer.block(effect.value)
     case 'delete':
@@ -119,6 +128,8 @@ function decodeEffect(reader: ByteReader): Effect | HeadEffect | undefined {
   switch (reader.u8()) {
     case tags.put:
       return { kind: 'put', key: reader.key(), value: reader.block() }
+    case tags.quietPut:
+      return { kind: 'put', key: reader.key(), value: reader.block(), quiet: true }
     case tags.delete:
       return { kind: 'delete', key: reader.key() }
     case tags.inlineWrite:

@@ -5,7 +5,13 @@ import type { Key } from '../../proto/ids.ts'
  * (R8). Applying a list of effects, in order, again from its beginning, gives the same state (S10).
  */
 export type Effect =
-  | { readonly kind: 'put'; readonly key: Key; readonly value: Uint8Array }
+  | {
+      readonly kind: 'put'
+      readonly key: Key
+      readonly value: Uint8Array
+      /** Clients may go on with what they keep of it: nothing is asked back from them. */
+      readonly quiet?: true
+    }
   | { readonly kind: 'delete'; readonly key: Key }
   /** Bytes into a blob, which is made if it is not there. A gap before `offset` reads as zeros. */
   | { readonly kind: 'blob.write'; readonly blob: bigint; readonly offset: number; readonly data: Uint8Array }

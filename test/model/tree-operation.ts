@@ -1,7 +1,10 @@
 import type { AnyOperation } from '../../server/filesystem/operate.ts'
 
-/** Operations on the tree and what is in it: those that this model knows. Locks have one of their own. */
+/**
+ * Operations on the tree and what is in it: those that this model knows. Locks have one of their own; reads are noted by drivers and not by
+ * programs.
+ */
 export type TreeOperation = Exclude<
   AnyOperation,
-  { $case: 'lock' | 'unlock' | 'releaseLocks' | 'getLock' | 'awaitLock' }
+  { $case: 'lock' | 'unlock' | 'releaseLocks' | 'getLock' | 'awaitLock' | 'noteReads' }
 >

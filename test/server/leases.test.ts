@@ -1,6 +1,6 @@
 import t from 'tap'
 import { errnos } from '../../proto/errno.ts'
-import type { Response } from '../../proto/generated/file-service.ts'
+import type { Attributes, Response } from '../../proto/generated/file-service.ts'
 import { setattr } from '../fixtures/calls.ts'
 import { waitFor } from '../fixtures/wait.ts'
 import { Cluster } from './cluster.ts'
@@ -20,10 +20,12 @@ function inoOf({ reply }: Response): bigint {
   return attributes.ino
 }
 
-function modeOf({ reply }: Response): number {
+function attributesOf({ reply }: Response): Attributes {
   if (reply?.kind?.$case !== 'attributes') throw new Error('no attributes')
-  return reply.kind.value.mode & 0o777
+  return reply.kind.value
 }
+
+const modeOf = (response: Response): number => attributesOf(response).mode & 0o777
 
 interface Scene {
   readonly cluster: Cluster
@@ -117,6 +119,21 @@ void t.test('that there is no such name is kept until there is one', async (t) =
   t.same(recall.inos, [root])
   keeper.recalled(recall)
   await writer.answer(change)
+})
+
+void t.test('reads that are noted move access times on every member, and nobody is asked for anything', async (t) => {
+  const keeper = await scene.client(mirror)
+  const writer = await scene.client(primary)
+  const ino = inoOf(await writer.ask(create('read'), [root]))
+  const before = await keeper.ask(getattr(ino))
+  t.same(before.leased, [ino])
+  const { atimeNs, ctimeNs } = attributesOf(before)
+  const noted = await writer.ask({ $case: 'noteReads', value: { reads: [{ ino, agoMs: 0, ctimeNs }] } })
+  t.same([noted.errno, noted.leased], [0, []])
+  const after = await keeper.ask(getattr(ino))
+  t.ok(attributesOf(after).atimeNs > atimeNs)
+  t.equal(attributesOf(after).ctimeNs, ctimeNs)
+  t.same([...keeper.recalls, ...writer.recalls], [])
 })
 
 void t.test('a listing with attributes is of the directory and of what is in it', async (t) => {

@@ -41,6 +41,7 @@ void t.test('what an entry changes for clients', async (t) => {
     { kind: 'put', key: keys.sessionKey(9n), value: none },
     { kind: 'put', key: keys.replyKey(9n, 1), value: none },
     { kind: 'put', key: keys.inodeCounter, value: none },
+    { kind: 'put', key: keys.inodeKey(10n), value: none, quiet: true },
   ])
   t.same([...touched], [1n, 2n, 3n, 4n, 5n, 6n, 7n])
 })

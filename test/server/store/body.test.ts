@@ -24,6 +24,7 @@ const offset = fc.oneof(
 )
 const effect: fc.Arbitrary<Effect> = fc.oneof(
   fc.record({ kind: fc.constant('put' as const), key, value: small }),
+  fc.record({ kind: fc.constant('put' as const), key, value: small, quiet: fc.constant(true as const) }),
   fc.record({ kind: fc.constant('delete' as const), key }),
   fc.record({ kind: fc.constant('blob.write' as const), blob, offset, data: fc.oneof(small, large) }),
   fc.record({ kind: fc.constant('blob.truncate' as const), blob, size: fc.maxSafeNat() }),
