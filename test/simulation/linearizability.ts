@@ -48,10 +48,16 @@ class Search<Op> {
   readonly #done: boolean[]
   readonly #tried = new Set<string>()
   readonly #path: Choice[] = []
+  /** Of each call: the earliest invocation among it and those that are tried after it. */
+  readonly #invokedFrom: number[]
+  /** Calls without an answer: few, but at their place they could be all the search long. */
+  readonly #unanswered: readonly number[]
   #state: string
   #stepsLeft: number
   /** Calls that have an answer and no place yet. */
   #open: number
+  /** invariant: every answered call before it has a place. */
+  #first = 0
 
   constructor(model: Model<Op>, calls: readonly Call<Op>[], stepsMax: number) {
     this.#model = model
@@ -60,6 +66,11 @@ class Search<Op> {
     this.#state = model.initial
     this.#stepsLeft = stepsMax
     this.#open = calls.filter((call) => call.result !== undefined).length
+    this.#unanswered = calls.flatMap((call, index) => (call.result === undefined ? [index] : []))
+    this.#invokedFrom = calls.map((call) => call.invoked)
+    for (let index = calls.length - 2; index >= 0; index--) {
+      this.#invokedFrom[index] = Math.min(this.#invokedAt(index), this.#invokedAt(index + 1))
+    }
   }
 
   run(): readonly Call<Op>[] | undefined {
@@ -80,30 +91,48 @@ class Search<Op> {
   /** Gives a place to the first call from `from` on that may come next and gives the right result. */
   #nextFrom(from: number): number | undefined {
     const before = this.#earliestReturn()
-    for (let index = this.#firstOpen(from); index < this.#calls.length; index++) {
-      const call = this.#calls[index] as Call<Op>
-      if (this.#done[index] !== true && call.invoked <= before && this.#take(index, call)) return index
+    for (const index of this.#unanswered) {
+      if (index >= this.#first) break
+      if (index >= from && this.#mayBeNext(index, before) && this.#take(index)) return index
+    }
+    for (let index = Math.max(from, this.#first); this.#invokedAt(index) <= before; index++) {
+      if (this.#mayBeNext(index, before) && this.#take(index)) return index
     }
     return undefined
   }
 
+  #mayBeNext(index: number, before: number): boolean {
+    return this.#done[index] !== true && (this.#calls[index] as Call<Op>).invoked <= before
+  }
+
   /** Whoever returned first, of those without a place, must come before everybody invoked after that. */
   #earliestReturn(): number {
+    this.#first = this.#firstAnswered(this.#first)
+    return this.#earliestReturnFrom(this.#first)
+  }
+
+  #earliestReturnFrom(first: number): number {
     let earliest = Number.POSITIVE_INFINITY
-    for (let index = this.#firstOpen(0); index < this.#calls.length; index++) {
-      const call = this.#calls[index] as Call<Op>
-      if (this.#done[index] !== true && call.returned < earliest) earliest = call.returned
+    for (let index = first; this.#invokedAt(index) <= earliest; index++) {
+      if (this.#done[index] !== true) earliest = Math.min(earliest, (this.#calls[index] as Call<Op>).returned)
     }
     return earliest
   }
 
-  #firstOpen(from: number): number {
+  /** No call from `index` on was invoked earlier. After the last: never. */
+  #invokedAt(index: number): number {
+    return this.#invokedFrom[index] ?? Number.NaN
+  }
+
+  #firstAnswered(from: number): number {
     let index = from
-    while (this.#done[index] === true) index++
+    while (this.#done[index] === true || (index < this.#calls.length && this.#calls[index]?.result === undefined))
+      index++
     return index
   }
 
-  #take(index: number, call: Call<Op>): boolean {
+  #take(index: number): boolean {
+    const call = this.#calls[index] as Call<Op>
     if (this.#stepsLeft-- <= 0) throw new SearchTooLong('the search for a linearization takes too long')
     const { state, result } = this.#model.step(this.#state, call.op)
     if (call.result !== undefined && call.result !== result) return false
@@ -124,16 +153,20 @@ class Search<Op> {
     const last = this.#path.pop()
     if (last === undefined) return undefined
     this.#done[last.index] = false
+    this.#first = Math.min(this.#first, last.index)
     this.#state = last.stateBefore
     if ((this.#calls[last.index] as Call<Op>).result !== undefined) this.#open += 1
     return last.index
   }
 
-  /** Which calls have a place: all before the first that has none, and the others by name. */
+  /** Which calls have a place: all that were answered before the first that has none, and the others by name. */
   #doneName(): string {
-    const first = this.#firstOpen(0)
-    const others: number[] = []
-    for (let index = first + 1; index < this.#done.length; index++) if (this.#done[index] === true) others.push(index)
+    const first = this.#firstAnswered(this.#first)
+    const others = this.#unanswered.filter((index) => index < first && this.#done[index] === true)
+    // A call has a place only if it was invoked before any without one returned: none stands further on than these.
+    const before = this.#earliestReturnFrom(first)
+    for (let index = first; this.#invokedAt(index) <= before; index++)
+      if (this.#done[index] === true) others.push(index)
     return `${first}+${others.join()}`
   }
 }
