@@ -37,6 +37,8 @@ export const testPackages = {
   python3: 'python3',
   fusermount: 'fuse3',
   libfuse2: 'libfuse2',
+  'vim.tiny': 'vim-tiny',
+  postgresql: 'postgresql',
 }
 
 const oldestNode = [20, 19]
