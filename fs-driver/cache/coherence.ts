@@ -1,4 +1,4 @@
-import type { Caller, Recall } from '../../proto/generated/file-service.ts'
+import type { Attributes, Caller, Recall } from '../../proto/generated/file-service.ts'
 import { routeOf } from '../../proto/route.ts'
 import type { Log } from '../log.ts'
 import type { FileCall, Outcome } from '../router/file-client.ts'
@@ -10,6 +10,7 @@ import { LeaseCache } from './lease-cache.ts'
 import { PageDropper } from './page-dropper.ts'
 import type { PageRange } from './page-ranges.ts'
 import { Restless } from './restless.ts'
+import { ShownAtimes } from './shown-atimes.ts'
 
 /** What the kernel is told; see Notifier. */
 export interface KernelMemory {
@@ -87,6 +88,7 @@ export class Coherence implements LeaseHolder {
   readonly #cache: LeaseCache
   readonly #holdings = new KernelHoldings()
   readonly #pages: PageDropper
+  readonly #atimes = new ShownAtimes()
   readonly #recalled = new Restless(recalledRestMs)
   readonly #changed = new Restless(changedRestMs)
   /** Until when the leases hold, less a margin; -Infinity: there are none. */
@@ -114,6 +116,25 @@ export class Coherence implements LeaseHolder {
     return this.#isLeased() ? this.#cache.answer(call, caller) : undefined
   }
 
+  /** As they are now, if we have a lease on them. */
+  attributes(ino: bigint): Attributes | undefined {
+    return this.#isLeased() ? this.#cache.attributes(ino) : undefined
+  }
+
+  /** What the servers will be told, and is shown here from now on, until it is told or set to something else. */
+  wasRead(ino: bigint, atimeNs: bigint): void {
+    const fromNs = this.#cache.setAtime(ino, atimeNs)
+    if (fromNs !== undefined) this.#atimes.set(ino, { fromNs, toNs: atimeNs })
+  }
+
+  readIsTold(ino: bigint, atNs: bigint): void {
+    this.#atimes.told(ino, atNs)
+  }
+
+  forgetRead(ino: bigint): void {
+    this.#atimes.delete(ino)
+  }
+
   /** Before a change is sent. @returns what it makes old, and of what nothing is kept here until it is answered */
   begin(call: FileCall): { change: Changing | undefined; invalidated: readonly bigint[] } {
     if (routeOf(call) !== 'change') return { change: undefined, invalidated: [] }
@@ -132,6 +153,7 @@ export class Coherence implements LeaseHolder {
 
   /** In the order of the stream. @returns the leases under which the answer may be told to the kernel */
   heard(call: FileCall, outcome: Outcome, how: Heard): Held {
+    if (outcome.kind === 'result') this.#atimes.putInto(outcome.result)
     const leased = this.#isLeased() ? how.leased.filter((ino) => !this.#isTelling(ino)) : []
     const held = this.#cache.onAnswer(call, outcome, { ...how, leased })
     for (const ino of leased) this.#dropped.delete(ino)

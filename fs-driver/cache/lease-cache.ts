@@ -71,6 +71,19 @@ export class LeaseCache {
     return this.#leases.get(ino)
   }
 
+  attributes(ino: bigint): Attributes | undefined {
+    return this.#leases.get(ino)?.attributes
+  }
+
+  /** Access times are under no lease. @returns what it was; undefined: nothing is known */
+  setAtime(ino: bigint, atimeNs: bigint): bigint | undefined {
+    const lease = this.#leases.get(ino)
+    if (lease?.attributes === undefined) return undefined
+    const wasNs = lease.attributes.atimeNs
+    lease.attributes = { ...lease.attributes, atimeNs }
+    return wasNs
+  }
+
   /** A change of our own touches it, and has not been answered. */
   isChanging(ino: bigint): boolean {
     return this.#changing.has(ino)

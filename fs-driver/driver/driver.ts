@@ -10,6 +10,7 @@ import type { ReplyBody } from '../protocol/reply.ts'
 import type { InHeader, Malformed, Request, RequestOf } from '../protocol/request.ts'
 import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
 import type { FileClient, FileResult, InterruptSignal } from '../router/file-client.ts'
+import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
 import { isCachedHandle } from './handle-table.ts'
@@ -35,6 +36,8 @@ export interface DriverParts {
   readonly coherence: Coherence
   readonly callers: Callers
   readonly interruptions: Interruptions
+  /** Without it, reads leave access times as they are. */
+  readonly accessTimes?: AccessTimes
   /** What is asked of the kernel at INIT, if it offers it. */
   readonly wanted: bigint
   readonly log: Log
@@ -358,6 +361,7 @@ export class Driver {
     if (isListing(request) && body.kind === 'listing' && body.endsAt !== undefined) {
       state.handles.listed(request.args.fh, body.endsAt)
     }
+    this.#parts.accessTimes?.answered(request, body)
     const taken = kernel.reply(request.header.unique, body)
     // Nobody has it open, so nobody will close it.
     if (!taken && (body.kind === 'opened' || body.kind === 'created')) state.released(body.fh)

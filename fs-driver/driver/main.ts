@@ -6,6 +6,7 @@ import type { Log } from '../log.ts'
 import { wantedCapabilities } from '../protocol/negotiate.ts'
 import type { FileClient } from '../router/file-client.ts'
 import type { LeaseHolder } from '../router/lease-holder.ts'
+import { AccessTimes } from './access-times.ts'
 import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
 import type { DriverState } from './driver-state.ts'
@@ -46,13 +47,16 @@ export async function runDriver({
   const device = new Device(fd, log)
   const kernel = new Notifier(fd, log)
   const coherence = new Coherence({ kernel, open: state.handles, record: leaseFile, nowMs, log })
+  const client = connect(coherence)
+  const accessTimes = new AccessTimes({ client, attributes: coherence, nowNs: wallNs, later })
   const driver = new Driver({
     kernel: device,
-    client: connect(coherence),
+    client,
     state,
     coherence,
     callers: new Callers(readProcessStatus, nowMs),
     interruptions: new Interruptions(readProcessStatus, nowMs),
+    accessTimes,
     wanted,
     log,
   })
@@ -60,8 +64,16 @@ export async function runDriver({
   if (resend) device.notify({ kind: 'RESEND' })
   const end = await device.serve((frame, length) => driver.onMessage(frame, length))
   log.info('kernel.connection-ended', { how: end, unanswered: driver.inFlight })
+  await accessTimes.close()
   state.close()
   leaseFile.close()
+}
+
+const wallNs = (): bigint => BigInt(Math.floor((performance.timeOrigin + performance.now()) * 1000)) * 1000n
+
+function later(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms)
+  return () => clearTimeout(timer)
 }
 
 function dieOfBugs(log: Log): void {

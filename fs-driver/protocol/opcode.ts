@@ -18,12 +18,14 @@ const named = (b: Body) => ({ name: b.name() })
 /** Decodes OPEN and OPENDIR. `killPrivileges`: FUSE_OPEN_KILL_SUIDGID. */
 const opening = (b: Body) => ({ flags: b.u32(), killPrivileges: (b.u32() & 1) !== 0 })
 
-/** Decodes READ, READDIR, READDIRPLUS. Longer than the greatest transfer is nothing the kernel asks for. */
+/** Decodes READ, READDIR, READDIRPLUS. `flags`: of the open file, as they are now. Longer than the greatest transfer is nothing the kernel asks for. */
 const reading = (b: Body) => {
   const args = { fh: b.u64(), offset: b.u64(), length: b.u32() }
   if (args.length > transferMax) throw new MalformedError(`${args.length} bytes asked for at once`)
-  b.skip(20) // read_flags, lock_owner, flags, padding
-  return args
+  b.skip(12) // read_flags, lock_owner
+  const flags = b.u32()
+  b.skip(4)
+  return { ...args, flags }
 }
 
 /** Decodes TMPFILE, and CREATE up to its name. TMPFILE's is "/", and means nothing. */

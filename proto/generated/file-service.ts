@@ -583,13 +583,13 @@ export interface NoteReads {
 }
 
 /**
- * `ago_ms`: before this was sent. `ctime_ns`: of the inode that was read, as the reader knew it; a change since then, which may
- * have set the times, counts more than the read. Without it the time of the read says which was first.
+ * `at_ns`: by the reader's clock. `was_ns`: the access time that it saw; where it is another by now, somebody has set it since,
+ * or read as well, and it stands. Without it the read counts if it was after the last change.
  */
 export interface NotedRead {
   ino: bigint;
-  agoMs: number;
-  ctimeNs?: bigint | undefined;
+  atNs: bigint;
+  wasNs?: bigint | undefined;
 }
 
 function createBaseClientFrame(): ClientFrame {
@@ -5859,7 +5859,7 @@ export const NoteReads: MessageFns<NoteReads> = {
 };
 
 function createBaseNotedRead(): NotedRead {
-  return { ino: 0n, agoMs: 0, ctimeNs: undefined };
+  return { ino: 0n, atNs: 0n, wasNs: undefined };
 }
 
 export const NotedRead: MessageFns<NotedRead> = {
@@ -5870,14 +5870,17 @@ export const NotedRead: MessageFns<NotedRead> = {
       }
       writer.uint32(8).uint64(message.ino);
     }
-    if (message.agoMs !== 0) {
-      writer.uint32(16).uint32(message.agoMs);
-    }
-    if (message.ctimeNs !== undefined) {
-      if (BigInt.asIntN(64, message.ctimeNs) !== message.ctimeNs) {
-        throw new globalThis.Error("value provided for field message.ctimeNs of type int64 too large");
+    if (message.atNs !== 0n) {
+      if (BigInt.asIntN(64, message.atNs) !== message.atNs) {
+        throw new globalThis.Error("value provided for field message.atNs of type int64 too large");
       }
-      writer.uint32(24).int64(message.ctimeNs);
+      writer.uint32(16).int64(message.atNs);
+    }
+    if (message.wasNs !== undefined) {
+      if (BigInt.asIntN(64, message.wasNs) !== message.wasNs) {
+        throw new globalThis.Error("value provided for field message.wasNs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.wasNs);
     }
     return writer;
   },
@@ -5908,7 +5911,7 @@ export const NotedRead: MessageFns<NotedRead> = {
               break;
             }
 
-            message.agoMs = reader.uint32();
+            message.atNs = reader.int64() as bigint;
             continue;
           }
           case 3: {
@@ -5916,7 +5919,7 @@ export const NotedRead: MessageFns<NotedRead> = {
               break;
             }
 
-            message.ctimeNs = reader.int64() as bigint;
+            message.wasNs = reader.int64() as bigint;
             continue;
           }
         }

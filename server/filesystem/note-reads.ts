@@ -11,7 +11,7 @@ import type { View } from './view.ts'
 /**
  * Moves access times on, of what was read a moment ago somewhere; nothing else changes, neither ctime nor version. Those
  * that keep attributes are not told: they may show an access time that is older (S31). Refuses nothing: what is gone, or
- * has changed since, is passed over.
+ * whose access time is another by now, is passed over.
  */
 export function noteReads(view: View, _caller: Caller, op: NoteReads, at: At): Outcome {
   const effects = new Map<bigint, Effect>()
@@ -31,12 +31,10 @@ export function noteReads(view: View, _caller: Caller, op: NoteReads, at: At): O
   return { reply: done, effects: [...effects.values()] }
 }
 
-/** Undefined: it stays. A read that was told a ctime came after that change, whatever the clocks of two hosts say. */
+/** Undefined: it stays. A host whose clock is ahead of ours reads nothing in the future. */
 function atimeAfter(inode: Inode, read: NotedRead, nowNs: bigint): bigint | undefined {
   if ((inode.flags & inodeFlags.noAtime) !== 0) return undefined
-  const readNs = nowNs - BigInt(read.agoMs) * 1_000_000n
-  const isSinceChange = read.ctimeNs === undefined ? readNs > inode.ctimeNs : read.ctimeNs === inode.ctimeNs
-  if (!isSinceChange) return undefined
-  const atNs = readNs > inode.ctimeNs ? readNs : inode.ctimeNs + 1n
-  return atNs > inode.atimeNs && needsAtime(inode, atNs) ? atNs : undefined
+  const atNs = read.atNs < nowNs ? read.atNs : nowNs
+  const counts = read.wasNs === undefined ? atNs > inode.ctimeNs : read.wasNs === inode.atimeNs
+  return counts && atNs > inode.atimeNs && needsAtime(inode, atNs) ? atNs : undefined
 }

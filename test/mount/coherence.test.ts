@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { mountName } from '../../cli/mount-name.ts'
 import { Cluster } from '../fixtures/cluster.ts'
 import { Prober } from '../fixtures/prober.ts'
+import { requestsOf } from '../fixtures/requests-of.ts'
 import { mustRun } from '../fixtures/run.ts'
 import { changesOf, closeSource, openSource, prepareSource, seesAtOnce } from '../fixtures/seen-at-once.ts'
 import { waitFor } from '../fixtures/wait.ts'
@@ -41,21 +39,6 @@ void t.test('every kind of change is seen at once where it had been cached', asy
   }
   t.same(wrong, [])
 })
-
-/** Requests that the driver of the mount at `path` has sent to servers. */
-async function requestsOf(cluster: Cluster, path: string): Promise<Readonly<Record<string, number>>> {
-  const log = join(cluster.state, 'log', `${mountName(path)}.log`)
-  const events = (name: string) =>
-    readFileSync(log, 'utf8')
-      .trimEnd()
-      .split('\n')
-      .map((line): Record<string, unknown> => JSON.parse(line))
-      .filter(({ msg }) => msg === name)
-  const before = events('driver.requests').length
-  cluster.signal(Number(events('driver.started').at(-1)?.['pid']), 'SIGUSR2')
-  const said = await waitFor(() => events('driver.requests')[before], { what: 'the driver to count', limitMs: 10_000 })
-  return said['sent'] as Record<string, number>
-}
 
 void t.test('a second walk through a tree, git status, or reading of files asks no server anything', async (t) => {
   const cluster = await Cluster.start(t)

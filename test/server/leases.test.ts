@@ -128,10 +128,11 @@ void t.test('reads that are noted move access times on every member, and nobody 
   const before = await keeper.ask(getattr(ino))
   t.same(before.leased, [ino])
   const { atimeNs, ctimeNs } = attributesOf(before)
-  const noted = await writer.ask({ $case: 'noteReads', value: { reads: [{ ino, agoMs: 0, ctimeNs }] } })
+  const read = { ino, atNs: ctimeNs + 1n, wasNs: atimeNs }
+  const noted = await writer.ask({ $case: 'noteReads', value: { reads: [read] } })
   t.same([noted.errno, noted.leased], [0, []])
   const after = await keeper.ask(getattr(ino))
-  t.ok(attributesOf(after).atimeNs > atimeNs)
+  t.equal(attributesOf(after).atimeNs, read.atNs)
   t.equal(attributesOf(after).ctimeNs, ctimeNs)
   t.same([...keeper.recalls, ...writer.recalls], [])
 })

@@ -31,7 +31,7 @@ interface Row {
   readonly what: string
   /** Done before the read is noted, at `made` + 1 s unless it says otherwise. */
   readonly first?: (root: FileCalls, file: bigint) => unknown
-  /** The read, of 10 s after the file was made; it is noted at 13 s. */
+  /** The read, 10 s after the file was made, by somebody who saw it as it was made; it is noted at 13 s. */
   readonly read?: Partial<NotedRead>
   /** Seconds after it was made; undefined: as it was. */
   readonly atime: bigint | undefined
@@ -40,8 +40,14 @@ interface Row {
 const isNow = { now: true, ns: 0n }
 const rows: readonly Row[] = [
   { what: 'first read', atime: 10n },
-  { what: 'first read, of a reader that did not know the inode', read: { ctimeNs: undefined }, atime: 10n },
-  { what: 'read since', first: (root, file) => root.noteReads(noted(file)), atime: 1n },
+  { what: 'first read, of a reader that did not know the inode', read: { wasNs: undefined }, atime: 10n },
+  {
+    what: 'read since',
+    first: (root, file) => root.noteReads(noted(file)),
+    read: { wasNs: made + second },
+    atime: undefined,
+  },
+  { what: 'read elsewhere since', first: (root, file) => root.noteReads(noted(file)), atime: undefined },
   {
     what: 'read before, then written',
     first: (root, file) => {
@@ -49,57 +55,65 @@ const rows: readonly Row[] = [
       root.nowNs += second
       root.write(file, 0, 'more')
     },
-    read: { ctimeNs: made + 2n * second },
+    read: { wasNs: made + second },
     atime: 10n,
   },
   {
-    what: 'changed after the reader learnt of the inode',
-    first: (root, file) => root.setattr(file, { mode: 0o600 }),
-    atime: undefined,
-  },
-  {
-    what: 'changed after the read, which knew nothing of the inode',
+    what: 'written after the read, which the reader does not know',
     first: (root, file) => {
       root.nowNs = made + 11n * second
-      root.setattr(file, { mode: 0o600 })
+      root.write(file, 0, 'more')
     },
-    read: { ctimeNs: undefined },
+    atime: 10n,
+  },
+  {
+    what: 'the same, and the reader knew nothing at all',
+    first: (root, file) => {
+      root.nowNs = made + 11n * second
+      root.write(file, 0, 'more')
+    },
+    read: { wasNs: undefined },
     atime: undefined,
   },
   {
     what: 'access time set after the read',
     first: (root, file) => root.setattr(file, { atime: { now: false, ns: made - day } }),
-    atime: -86_400n,
+    atime: undefined,
   },
   {
-    what: 'access time set in the future',
+    what: 'access time set in the past, then read',
+    first: (root, file) => root.setattr(file, { atime: { now: false, ns: made - day } }),
+    read: { wasNs: made - day },
+    atime: 10n,
+  },
+  {
+    what: 'access time set in the future, then read',
     first: (root, file) => root.setattr(file, { atime: { now: false, ns: made + day } }),
-    read: { ctimeNs: made + second },
-    atime: 86_400n,
+    read: { wasNs: made + day },
+    atime: undefined,
   },
   {
     what: 'touched, then read',
     first: (root, file) => root.setattr(file, { atime: isNow }),
-    read: { ctimeNs: made + second },
+    read: { wasNs: made + second },
     atime: 10n,
   },
   {
     what: 'an inode with the flag for no access times',
     first: (root, file) => root.setattr(file, { flags: 0x80 }),
-    read: { ctimeNs: made + second },
     atime: undefined,
   },
   {
     what: 'immutable: access times move all the same',
     first: (root, file) => root.setattr(file, { flags: 0x10 }),
-    read: { ctimeNs: made + second },
     atime: 10n,
   },
-  { what: 'a host whose read seems to be older than the inode', read: { agoMs: 60_000 }, atime: 0n },
+  { what: 'a host whose clock is behind', read: { atNs: made - second }, atime: undefined },
+  { what: 'a host whose clock is ahead', read: { atNs: made + day }, atime: 13n },
 ]
 
 function noted(ino: bigint, read: Partial<NotedRead> = {}): NotedRead {
-  return { ino, agoMs: 0, ctimeNs: made, ...read }
+  return { ino, atNs: made + second, wasNs: made, ...read }
 }
 
 void t.test('which reads move the access time, and where to', async (t) => {
@@ -113,12 +127,10 @@ void t.test('which reads move the access time, and where to', async (t) => {
     const before = root.stat(file)
     const version = () => decodeInode(volume.get(inodeKey(file)) ?? new Uint8Array()).version
     const versionBefore = version()
-    root.noteReads(noted(file, { agoMs: 3_000, ...read }))
+    root.noteReads(noted(file, { atNs: made + 10n * second, ...read }))
     const { atimeNs, ...others } = root.stat(file)
     const { atimeNs: atimeBefore, ...othersBefore } = before
-    const expected = atime === undefined ? atimeBefore : made + atime * second
-    // What is as old as the inode comes just after its last change.
-    t.equal(atimeNs, atime === 0n ? made + 1n : expected, what)
+    t.equal(atimeNs, atime === undefined ? atimeBefore : made + atime * second, what)
     t.same(others, othersBefore, `${what}: nothing else changes`)
     t.equal(version(), versionBefore)
   }
@@ -129,7 +141,7 @@ void t.test('many are noted at once; what is not there is passed over; clients k
   root.nowNs = made
   const dir = root.mkdir(1n, 'd')
   const [file, link] = [root.create(dir, 'f'), root.symlink(dir, 'l', 'f')]
-  const reads = [dir, 99n, file, link, file].map((ino) => ({ ino, agoMs: 0 }))
+  const reads = [dir, 99n, file, link, file].map((ino) => ({ ino, atNs: made + second }))
   const at = { nowNs: made + second }
   const { reply, effects } = operate(volume, root.caller, { $case: 'noteReads', value: { reads } }, at)
   t.equal(reply.$case, 'done')
