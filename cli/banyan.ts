@@ -59,15 +59,23 @@ function addUp(banyan: Command): void {
     })
 }
 
+interface MountFlags {
+  readonly provider?: string
+  readonly driver: MountDriver
+  readonly readOnly?: true
+}
+
 function addMount(banyan: Command): void {
   command(banyan, 'mount <dir>', 'Mount the same tree once more, as another host would. Ctrl-C or umount ends it.')
     .option('--provider <name>', 'use this server only (default: the nearest that works)')
+    .option('--read-only', 'nothing can be changed through it (EROFS)')
     .addOption(driverOption())
     .addOption(new Option('--mark <mark>').hideHelp())
     .addHelpText('after', example('banyan mount /mnt/second --provider s2', 'a mount that asks s2 only'))
-    .action(async (dir: string, options: Common & { provider?: string; driver: MountDriver }) => {
+    .action(async (dir: string, options: Common & MountFlags) => {
       const { mount } = await import('./commands/mount.ts')
-      await mount({ state: options.state, dir, provider: options.provider, driver: options.driver })
+      const { state, provider, driver, readOnly = false } = options
+      await mount({ state, dir, provider, driver, readOnly })
     })
 }
 
@@ -133,11 +141,12 @@ function addProcesses(banyan: Command): void {
     .requiredOption('--state <dir>')
     .requiredOption('--owner <pid>')
     .option('--provider <name>')
+    .option('--read-only')
     .addOption(driverOption())
-    .action(async (dir: string, options: Common & { owner: string; provider?: string; driver: MountDriver }) => {
+    .action(async (dir: string, options: Common & MountFlags & { owner: string }) => {
       const { drive } = await import('./commands/drive.ts')
-      const { state, provider, driver, owner } = options
-      await drive({ state, dir, provider, driver, owner: Number(owner) })
+      const { state, provider, driver, owner, readOnly = false } = options
+      await drive({ state, dir, provider, driver, readOnly, owner: Number(owner) })
     })
 }
 

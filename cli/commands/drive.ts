@@ -28,6 +28,7 @@ export interface DriveCommand {
   /** The process that keeps the mount. */
   readonly owner: number
   readonly driver: MountDriver
+  readonly readOnly: boolean
 }
 
 /** The process that serves one mount, started by `mount` with the kernel's connection. Resolves when that has ended. */
@@ -55,8 +56,9 @@ export async function drive(command: DriveCommand): Promise<void> {
     unavailableMs: settings.mount.unavailable_seconds * 1000,
     log: (event, fields) => log.info(event, fields),
   }
-  if (command.driver === 'plain') await drivePlain(routing, { state, resend, log })
-  else await driveNative(routing, log)
+  const { readOnly } = command
+  if (command.driver === 'plain') await drivePlain(routing, { state, resend, readOnly, log })
+  else await driveNative(routing, { readOnly, log })
   directory.close()
   await watch.close()
 }
@@ -67,10 +69,11 @@ type Routing = Omit<RouterOptions, 'isOpen'>
 interface Plain {
   readonly state: StateFolder
   readonly resend: boolean
+  readonly readOnly: boolean
   readonly log: ProcessLog
 }
 
-async function drivePlain(routing: Routing, { state, resend, log }: Plain): Promise<void> {
+async function drivePlain(routing: Routing, { state, resend, readOnly, log }: Plain): Promise<void> {
   const open = DriverState.open(mountFile(state, routing.path, 'handles'), { resend })
   const leaseFile = new LeaseFile(mountFile(state, routing.path, 'leases'), { resend })
   let router: Router | undefined
@@ -81,13 +84,13 @@ async function drivePlain(routing: Routing, { state, resend, log }: Plain): Prom
   }
   process.on('SIGUSR2', () => log.info('driver.requests', { sent: router?.sent() }))
   const wanted = wantedCapabilities | cachingCapabilities
-  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, resend, wanted, log })
+  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, resend, readOnly, wanted, log })
   await router?.end()
 }
 
-async function driveNative(routing: Routing, log: ProcessLog): Promise<void> {
+async function driveNative(routing: Routing, { readOnly, log }: Pick<Plain, 'readOnly' | 'log'>): Promise<void> {
   const files = new OpenFiles()
   const router = createRouter({ ...routing, isOpen: (ino) => files.isOpen(ino) })
-  await runNativeDriver({ dir: routing.path, client: router, files, log })
+  await runNativeDriver({ dir: routing.path, client: router, readOnly, files, log })
   await router.end()
 }

@@ -17,6 +17,8 @@ export interface MountCommand {
   readonly dir: string
   readonly provider: string | undefined
   readonly driver: MountDriver
+  /** Whoever would change something in it gets EROFS. */
+  readonly readOnly: boolean
 }
 
 /** Mounts, and resolves when the mount is gone: unmounted by somebody, or by SIGINT or SIGTERM to us. @throws Failure */
@@ -31,9 +33,11 @@ export async function mount(command: MountCommand): Promise<void> {
   const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
   const drive = ['drive', dir, '--state', state.root, '--owner', String(process.pid), '--driver', command.driver]
   if (command.provider !== undefined) drive.push('--provider', command.provider)
+  if (command.readOnly) drive.push('--read-only')
   const mounted = await supervise(command.driver, {
     dir,
     name: 'banyan',
+    readOnly: command.readOnly,
     driverCommand: [process.execPath, ...banyanArgs(...drive)],
     leaseFile: mountFile(state, dir, 'leases'),
     log,
@@ -50,7 +54,8 @@ export async function mount(command: MountCommand): Promise<void> {
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, unmount)
   const umount = command.driver === 'plain' ? 'umount' : 'fusermount -u'
-  console.log(`Mounted at ${mounted.dir} (process ${process.pid}). Ctrl-C, or "${umount} ${mounted.dir}", ends it.`)
+  const how = command.readOnly ? 'Mounted read-only' : 'Mounted'
+  console.log(`${how} at ${mounted.dir} (process ${process.pid}). Ctrl-C, or "${umount} ${mounted.dir}", ends it.`)
   const end = await mounted.ended
   registration.close()
   control.close()

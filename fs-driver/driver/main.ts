@@ -6,6 +6,7 @@ import type { Log } from '../log.ts'
 import { wantedCapabilities } from '../protocol/negotiate.ts'
 import type { FileClient } from '../router/file-client.ts'
 import type { LeaseHolder } from '../router/lease-holder.ts'
+import { readOnlyClient } from '../router/read-only-client.ts'
 import { AccessTimes } from './access-times.ts'
 import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
@@ -23,6 +24,8 @@ export interface RunDriver {
   readonly leaseFile: LeaseFile
   /** This driver takes over from one that died. */
   readonly resend: boolean
+  /** Nothing is changed through this mount: access times neither. */
+  readonly readOnly?: boolean
   readonly log: Log
   /** Capabilities to ask of the kernel; see negotiate.ts. */
   readonly wanted?: bigint
@@ -39,6 +42,7 @@ export async function runDriver({
   state,
   leaseFile,
   resend,
+  readOnly = false,
   log,
   wanted = wantedCapabilities,
 }: RunDriver): Promise<void> {
@@ -47,8 +51,9 @@ export async function runDriver({
   const device = new Device(fd, log)
   const kernel = new Notifier(fd, log)
   const coherence = new Coherence({ kernel, open: state.handles, record: leaseFile, nowMs, log })
-  const client = connect(coherence)
-  const accessTimes = new AccessTimes({ client, attributes: coherence, nowNs: wallNs, later })
+  const connected = connect(coherence)
+  const client = readOnly ? readOnlyClient(connected) : connected
+  const accessTimes = readOnly ? undefined : new AccessTimes({ client, attributes: coherence, nowNs: wallNs, later })
   const driver = new Driver({
     kernel: device,
     client,
@@ -56,7 +61,7 @@ export async function runDriver({
     coherence,
     callers: new Callers(readProcessStatus, nowMs),
     interruptions: new Interruptions(readProcessStatus, nowMs),
-    accessTimes,
+    ...(accessTimes === undefined ? {} : { accessTimes }),
     wanted,
     log,
   })
@@ -64,7 +69,7 @@ export async function runDriver({
   if (resend) device.notify({ kind: 'RESEND' })
   const end = await device.serve((frame, length) => driver.onMessage(frame, length))
   log.info('kernel.connection-ended', { how: end, unanswered: driver.inFlight })
-  await accessTimes.close()
+  await accessTimes?.close()
   state.close()
   leaseFile.close()
 }

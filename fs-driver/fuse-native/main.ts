@@ -2,6 +2,7 @@ import type { Handlers } from 'fuse-native'
 import { mountAt } from '../kernel/mount-table.ts'
 import type { Log } from '../log.ts'
 import type { FileClient } from '../router/file-client.ts'
+import { readOnlyClient } from '../router/read-only-client.ts'
 import { handlersOf } from './handlers.ts'
 import type { OpenFiles } from './open-files.ts'
 import { Tree } from './tree.ts'
@@ -19,6 +20,7 @@ export interface RunNativeDriver {
   /** As the mount table has it. */
   readonly dir: string
   readonly client: FileClient
+  readonly readOnly: boolean
   readonly files: OpenFiles
   readonly log: Log
 }
@@ -29,10 +31,11 @@ export interface RunNativeDriver {
  *
  * @throws Error, in a sentence for the user
  */
-export async function runNativeDriver({ dir, client, files, log }: RunNativeDriver): Promise<void> {
+export async function runNativeDriver({ dir, client, readOnly, files, log }: RunNativeDriver): Promise<void> {
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
   const caller = { uid, gid, groups: process.getgroups?.() ?? [], pid: process.pid }
-  await mountNative(dir, handlersOf({ tree: new Tree(client, caller), files, log }))
+  const tree = new Tree(readOnly ? readOnlyClient(client) : client, caller)
+  await mountNative({ dir, readOnly }, handlersOf({ tree, files, log }))
   log.info('native.mounted', { dir })
   await new Promise<void>((resolve) => {
     const timer = setInterval(() => {
@@ -44,7 +47,7 @@ export async function runNativeDriver({ dir, client, files, log }: RunNativeDriv
   log.info('native.unmounted', { dir })
 }
 
-async function mountNative(dir: string, handlers: Handlers): Promise<void> {
+async function mountNative({ dir, readOnly }: { dir: string; readOnly: boolean }, handlers: Handlers): Promise<void> {
   const { default: Fuse } = await import('fuse-native').catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
     throw new Error(
@@ -52,7 +55,8 @@ async function mountNative(dir: string, handlers: Handlers): Promise<void> {
       { cause },
     )
   })
-  const options = { timeout: false, fsname: name, subtype: 'banyan', entryTimeout: '0.0', attrTimeout: '0.0' } as const
+  const fsname = readOnly ? `${name},ro` : name
+  const options = { timeout: false, fsname, subtype: 'banyan', entryTimeout: '0.0', attrTimeout: '0.0' } as const
   const fuse = new Fuse(dir, handlers, options)
   await new Promise<void>((resolve, reject) => {
     fuse.mount((error) => {

@@ -67,8 +67,12 @@ export async function prepareMountPoint(dir: string): Promise<void> {
  * @returns its number in fusectl
  * @throws Error what mount(8) said
  */
-export async function mountDevice(fd: number, { dir, name }: { dir: string; name: string }): Promise<number> {
-  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other'
+export async function mountDevice(
+  fd: number,
+  { dir, name, readOnly }: { dir: string; name: string; readOnly: boolean },
+): Promise<number> {
+  const access = readOnly ? 'ro' : 'rw'
+  const options = `${access},fd=3,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`
   const args = ['-i', '-t', fileSystemType, '-o', options, name, dir]
   const { code, said } = await runProgram('mount', args, { limitMs: mountLimitMs, fd })
   if (code !== 0) throw new Error(`mounting at ${dir} failed: ${said || 'mount(8) did not end'}. Mounting needs root.`)

@@ -37,6 +37,8 @@ export interface MountOptions {
   readonly dir: string
   /** Shown as the source in the mount table. */
   readonly name: string
+  /** Whoever would change something gets EROFS, from the kernel. The driver must be told by its command. */
+  readonly readOnly?: boolean
   /** The driver's program and arguments; it calls runDriver with descriptor `deviceFd`. */
   readonly driverCommand: readonly string[]
   readonly env?: NodeJS.ProcessEnv
@@ -81,7 +83,7 @@ export async function superviseMount(options: MountOptions): Promise<Mounted> {
   await prepareMountPoint(dir)
   const fd = openDevice()
   try {
-    const connection = await mountDevice(fd, { dir, name: options.name })
+    const connection = await mountDevice(fd, { dir, name: options.name, readOnly: options.readOnly ?? false })
     return new Supervisor({ ...options, dir }, fd, connection)
   } catch (error) {
     closeDevice(fd)

@@ -46,6 +46,14 @@ void t.test('his programs work in a mount of his own', async (t) => {
     t,
     `${up}
     (cd mnt && python3 $CHECKOUT/test/mount/ordinary-user.py)
+    mkdir looking; echo text > mnt/kept
+    node ${program} mount looking --driver fuse-native --read-only --state state &
+    timeout 60 sh -c 'until grep -q " /mnt/looking ro," /proc/self/mountinfo; do sleep 0.1; done'
+    cat looking/kept
+    for refused in 'touch looking/new' 'rm looking/kept' 'mkdir looking/new'; do
+      ! $refused 2> said; grep 'Read-only file system' said
+    done
+    fusermount -u looking; wait $!
     node ${program} verify --state state
     ${down}
     ! grep " /mnt/mnt " /proc/self/mountinfo`,
@@ -53,6 +61,7 @@ void t.test('his programs work in a mount of his own', async (t) => {
   t.equal(code, 0, stderr)
   t.match(stdout, /Mounted at .*mnt/)
   t.match(stdout, /all of it\n/)
+  t.match(stdout, /Mounted read-only at .*looking[^]*text\n/)
 })
 
 void t.test('a server dies, and he notices nothing; the driver dies, and the mount is gone', async (t) => {

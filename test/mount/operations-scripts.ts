@@ -1,7 +1,6 @@
-/** Helpers of all scripts: they run as root in a folder of their own below the one that they are given. */
-export const python = `
+/** Helpers of all scripts, which run as root. */
+export const helpers = `
 import os, sys, stat, errno, fcntl, struct, ctypes, tempfile, subprocess
-os.chdir(tempfile.mkdtemp(dir=sys.argv[1])); os.chmod('.', 0o777)
 libc = ctypes.CDLL(None, use_errno=True)
 AT = -100
 def call(name, *args):
@@ -26,6 +25,11 @@ def as_user(run):
         os.setgroups([]); os.setgid(1000); os.setuid(1000)
         run(); sys.stdout.flush(); os._exit(0)
     os.wait()
+`
+
+/** The same, in a folder of its own below the one that it is given. */
+export const python = `${helpers}
+os.chdir(tempfile.mkdtemp(dir=sys.argv[1])); os.chmod('.', 0o777)
 `
 
 interface Script {
