@@ -46,18 +46,25 @@ export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): Tr
       ]
       return { $case: 'copyRange', value: { ...op.value, source, ino } }
     }
+    case 'getxattr':
+    case 'removexattr': {
+      const having = nodes.filter(({ xattrs }) => xattrs.size > 0)
+      const node = pick % 4 === 0 ? undefined : having[pick % having.length]
+      if (node === undefined)
+        return { $case: op.$case, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } }
+      const name = [...node.xattrs.keys()][pick % node.xattrs.size] ?? ''
+      return { $case: op.$case, value: { ino: BigInt(node.ino), name: Buffer.from(name, 'latin1') } }
+    }
     case 'statfs':
       return op
     case 'access':
     case 'fsync':
     case 'getattr':
-    case 'getxattr':
     case 'listxattr':
     case 'open':
     case 'read':
     case 'readdir':
     case 'readlink':
-    case 'removexattr':
     case 'setattr':
     case 'setxattr':
     case 'write':

@@ -1,43 +1,82 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { operate } from '../../server/filesystem/operate.ts'
 import type { View } from '../../server/filesystem/view.ts'
 import { prefixes } from '../../server/store/keys.ts'
+import { checkout } from '../fixtures/program.ts'
 import { seed } from '../fixtures/random.ts'
-import { type Command, callers, histories, script } from './commands.ts'
-import { play } from './play.ts'
+import { mustRun } from '../fixtures/run.ts'
+import { type Command, callers, histories, weights } from './commands.ts'
+import { oneOfEach } from './one-of-each.ts'
+import { play, type Step } from './play.ts'
+import { isErrno, script } from './script.ts'
 
 // The suite's limit is for a machine of its own; this one is bound by the number of sequences.
 t.setTimeout(600_000)
 
-const sequences = Number(process.env.BANYAN_MODEL_RUNS ?? 3000)
+const sequences = Number(process.env.BANYAN_MODEL_RUNS ?? 20_000)
+
+/** Every operation succeeds and is refused, but for those that never are. */
+const expectedOutcomes = (Object.keys(weights) as (keyof typeof weights)[]).flatMap((kind) =>
+  kind === 'statfs' ? [`${kind} done`] : [`${kind} done`, `${kind} refused`],
+)
 
 void t.test('operations do what the model does', { timeout: 600_000 }, async (t) => {
   const replay = `BANYAN_SEED=${seed} BANYAN_MODEL_RUNS=${sequences}`
   t.comment(`${sequences} sequences; replay: ${replay}`)
-  const result = fc.check(
-    fc.property(histories, (history) => play(history)),
-    { numRuns: sequences, seed },
-  )
+  const tally = new Map<string, number>()
+  const property = fc.property(histories, (history) => {
+    const trace: Step[] = []
+    play(history, { trace })
+    for (const step of trace) count(tally, step)
+  })
+  const result = withoutStacks(() => fc.check(property, { numRuns: sequences, seed }))
   const history = result.counterexample?.[0]
-  if (history !== undefined) t.comment(`replay: ${replay}\n${traced(history)}\n${String(result.errorInstance)}`)
+  if (history !== undefined) t.comment(`replay: ${replay}\n${scriptOf(history)}\n${String(result.errorInstance)}`)
   t.equal(result.numRuns, sequences, `no sequence of ${sequences} differs`)
+  const rarest = [...tally].sort(([, a], [, b]) => a - b).slice(0, 5)
+  t.comment(`rarest: ${rarest.map(([outcome, times]) => `${outcome} ${times}`).join(', ')}`)
+  const rare = expectedOutcomes.filter((outcome) => (tally.get(outcome) ?? 0) < sequences / 1000)
+  t.same(sequences >= 3000 ? rare : [], [], 'every operation was done, and refused, many times')
 })
 
-/** What a history came to, as a script. */
-function traced(history: readonly Command[]): string {
-  const trace: Command[] = []
+function count(tally: Map<string, number>, { command, expected }: Step): void {
+  if (command.kind === 'reap') return
+  const outcome = `${command.op.$case} ${isErrno(expected) ? 'refused' : 'done'}`
+  tally.set(outcome, (tally.get(outcome) ?? 0) + 1)
+}
+
+/** Most of the time of a run went into stacks of refusals, which nobody looks at. */
+function withoutStacks<T>(run: () => T): T {
+  const before = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
   try {
-    play(history, { trace })
+    return run()
+  } finally {
+    Error.stackTraceLimit = before
+  }
+}
+
+/** What a history came to, up to the step that differs, as a script. */
+function scriptOf(history: readonly Command[], execute: typeof operate = operate): string {
+  const trace: Step[] = []
+  try {
+    play(history, { trace, execute })
   } catch {
     // It is known to fail: what it did until then is wanted.
   }
   return script(trace)
 }
 
+const everybodyIsRoot: typeof operate = (view, _caller, op, at) =>
+  operate(view, { ...callers.root, groups: [] }, op, at)
+
 /** Faults of the kind that a change to an operation could bring in. */
 const faults: Readonly<Record<string, typeof operate>> = {
-  'everybody is root': (view, _caller, op, at) => operate(view, { ...callers.root, groups: [] }, op, at),
+  'everybody is root': everybodyIsRoot,
   'supplementary groups are forgotten': (view, caller, op, at) => operate(view, { ...caller, groups: [] }, op, at),
   'a blob is not cut when its file is': (view, caller, op, at) => {
     const outcome = operate(view, caller, op, at)
@@ -56,6 +95,39 @@ const faults: Readonly<Record<string, typeof operate>> = {
   'the umask is ignored': (view, caller, op, at) =>
     operate(view, caller, op.$case === 'create' ? { $case: 'create', value: { ...op.value, umask: 0 } } : op, at),
 }
+
+/** Runs a script in an empty folder of this machine's own file system; gives what came out of each line. */
+async function replayed(t: Test, text: string): Promise<string[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'banyan-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const { stdout } = await mustRun('python3', [join(checkout, 'test/model/replay.py'), folder], { input: text })
+  return stdout.trimEnd().split('\n')
+}
+
+/** What the model says in a script, a line each. */
+const expectedIn = (text: string): string[] =>
+  [...text.matchAll(/^\w+\.\w+\(.*\) {2}# (\w+)$/gm)].map(([, said = '']) => said)
+const withoutValue = (line: string): string => /: (\w+)/.exec(line)?.[1] ?? line
+
+void t.test('a counterexample comes as a script of few calls, and anybody can run it', async (t) => {
+  const result = fc.check(
+    fc.property(histories, (history) => play(history, { execute: everybodyIsRoot })),
+    { numRuns: 500, seed: 1 }, // always the same one: a file system of this machine may differ in the oddest of calls
+  )
+  const text = scriptOf(result.counterexample?.[0] ?? [], everybodyIsRoot)
+  t.comment(text)
+  const expected = expectedIn(text)
+  t.ok(expected.length > 0 && expected.length <= 4, `${expected.length} calls`)
+  t.match(expected.at(-1), /^E(ACCES|PERM)$/, 'the last is the one that was allowed and must not be')
+  t.same((await replayed(t, text)).map(withoutValue), expected, 'the file system below says what the model says')
+})
+
+void t.test('a script of every kind of call runs on another file system and ends as the model says', async (t) => {
+  const text = scriptOf(oneOfEach)
+  const expected = expectedIn(text)
+  t.equal(expected.length, oneOfEach.length)
+  t.same((await replayed(t, text)).map(withoutValue), expected)
+})
 
 const withoutXattrs = (view: View): View => ({
   get: (key) => (key.startsWith(prefixes.xattrs) ? undefined : view.get(key)),
