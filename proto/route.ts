@@ -41,6 +41,8 @@ const routes: Readonly<Record<FileCall['$case'], Route>> = {
   releaseLocks: 'change',
   getLock: 'read',
   awaitLock: 'primary',
+  releaseHolds: 'change',
+  awaitRelease: 'primary',
   tmpfile: 'change',
   lseek: 'read',
   fallocate: 'change',

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Hold } from '../proto/generated/file-service.ts'
 import type { OrphanRound, SessionsAlive } from '../proto/generated/peer-service.ts'
 import { type Incarnation, incarnation, type NodeId, type Seq } from '../proto/ids.ts'
 import type { Host, Log, Timing, VerifyAnswer } from '../replication/ports.ts'
@@ -16,6 +17,7 @@ import { Changes } from './session/changes.ts'
 import { Commits } from './session/commits.ts'
 import { Executor } from './session/executor.ts'
 import { answerTo, Forwards, handedFrom } from './session/forwards.ts'
+import { Holds } from './session/holds.ts'
 import { Leader } from './session/leader.ts'
 import { Locks } from './session/locks.ts'
 import { Orphans } from './session/orphans.ts'
@@ -74,6 +76,7 @@ export class Volume {
   readonly #options: VolumeOptions
   readonly #commits: Commits
   readonly #locks: Locks
+  readonly #holds: Holds
   readonly #commitAnswers = new Tickets<Seq | undefined>()
   readonly #flushes = new Tickets<'flushed' | 'lost'>()
   readonly #forwards: Forwards
@@ -83,7 +86,7 @@ export class Volume {
   #lookPending = false
 
   constructor(options: VolumeOptions) {
-    const { directory, incarnation, log, node, store, timing, volume } = options
+    const { incarnation, log, node, store, timing, volume } = options
     this.#options = options
     this.name = volume
     this.node = node
@@ -93,15 +96,7 @@ export class Volume {
     this.behind = new Behind(store, () => this.clock.now())
     this.log = log
     this.#commits = new Commits(store.opened.applied, (at) => this.replica.position(at))
-    this.peers = new PeerNetwork({
-      node,
-      incarnation,
-      volume,
-      log,
-      onMessage: (from, message) => this.step(() => this.replica.onMessage(from, message)),
-      onFileServer: (from, message) => this.#onFileServer(from, message),
-      onConnected: (peer) => this.#forwards.onConnected(peer),
-    })
+    this.peers = this.#openPeers(options)
     this.leases = new VolumeLeases({
       self: { node, incarnation },
       timing,
@@ -110,8 +105,60 @@ export class Volume {
       store,
       step: (run) => this.step(run),
     })
+    this.replica = this.#openReplica(options)
+    const { replica } = this
+    const commits = this.#commits
+    const { nowNs } = new FileTimes()
+    const now = (): number => this.clock.now()
+    const { changed } = this.#roles
+    const locks = new Locks({ state: store, commits, now })
+    this.#locks = locks
+    this.space = new VolumeSpace(replica)
+    const { freeBytes } = this.space
+    const holds = new Holds({
+      replica,
+      state: store,
+      commits,
+      now,
+      freeBytes,
+      log,
+      ask: (...hold) => this.#ask(...hold),
+    })
+    this.#holds = holds
+    const common = { replica, state: store, commits, nowNs, log, locks, holds }
+    this.executor = new Executor({ ...common, freeBytes, room: () => this.#room() })
+    this.sessions = new Sessions({ ...common, now, timeoutMs: options.sessionTimeoutMs ?? sessionTimeoutMs })
+    const { sessions } = this
+    const asking = { sessions, ask: (round: OrphanRound) => this.#askOrphans(round) }
+    const orphans = new Orphans({ ...common, ...asking })
+    const space = (): ReturnType<VolumeSpace['get']> => this.space.get()
+    const duties = { executor: this.executor, sessions, orphans, flushes: this.#flushes }
+    const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
+    this.leader = new Leader({ ...common, ...duties, space, self: node, owner })
+    this.#forwards = new Forwards((to, value) => this.peers.tell(to, { $case: 'forward', value }), anyTicket())
+    const changes = new Changes({ self: node, replica, decider: this.leader, forwards: this.#forwards, changed })
+    const reads = new Reads({ ...common, self: node, commitAnswers: this.#commitAnswers, changed, changes })
+    const serves = (): boolean => replica.mayRead()
+    this.attachments = new Attachments({ now, serves, report: () => this.reportSessions() })
+    const { attachments, leases } = this
+    this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, leases, changed }
+  }
+
+  #openPeers({ incarnation, log, node, volume }: VolumeOptions): PeerNetwork {
+    return new PeerNetwork({
+      node,
+      incarnation,
+      volume,
+      log,
+      onMessage: (from, message) => this.step(() => this.replica.onMessage(from, message)),
+      onFileServer: (from, message) => this.#onFileServer(from, message),
+      onConnected: (peer) => this.#forwards.onConnected(peer),
+    })
+  }
+
+  #openReplica({ directory, incarnation, log, node, store, timing, volume }: VolumeOptions): Replica {
     const onRecord = (versioned: Versioned): void => this.onRecord(versioned)
-    this.replica = new Replica(
+    return new Replica(
       {
         clock: this.clock,
         random: { next: Math.random },
@@ -124,31 +171,6 @@ export class Volume {
       { node, incarnation },
       timing,
     )
-    const { replica } = this
-    const commits = this.#commits
-    const { nowNs } = new FileTimes()
-    const now = (): number => this.clock.now()
-    const { changed } = this.#roles
-    const locks = new Locks({ state: store, commits, now })
-    this.#locks = locks
-    const common = { replica, state: store, commits, nowNs, log, locks }
-    this.space = new VolumeSpace(replica)
-    const { freeBytes } = this.space
-    this.executor = new Executor({ ...common, freeBytes, room: () => this.#room() })
-    this.sessions = new Sessions({ ...common, now, timeoutMs: options.sessionTimeoutMs ?? sessionTimeoutMs })
-    const { sessions } = this
-    const orphans = new Orphans({ replica, state: store, sessions, log, ask: (round) => this.#askOrphans(round) })
-    const space = (): ReturnType<VolumeSpace['get']> => this.space.get()
-    const duties = { executor: this.executor, sessions, orphans, flushes: this.#flushes }
-    const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }
-    this.leader = new Leader({ ...common, ...duties, space, self: node, owner })
-    this.#forwards = new Forwards((to, value) => this.peers.tell(to, { $case: 'forward', value }), anyTicket())
-    const reads = new Reads({ ...common, self: node, commitAnswers: this.#commitAnswers, changed })
-    const changes = new Changes({ self: node, replica, decider: this.leader, forwards: this.#forwards, changed })
-    const serves = (): boolean => replica.mayRead()
-    this.attachments = new Attachments({ now, serves, report: () => this.reportSessions() })
-    const { attachments, leases } = this
-    this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, leases, changed }
   }
 
   start(): void {
@@ -169,6 +191,7 @@ export class Volume {
     this.step(() => this.replica.onTick())
     this.space.look()
     this.#locks.onTick()
+    this.#holds.onTick()
     this.attachments.onTick()
     this.leases.onTick()
     this.#look()
@@ -252,6 +275,15 @@ export class Volume {
     }
   }
 
+  /** Where the session is attached is not asked: one of them has it, or none. */
+  #ask(session: bigint, hold: Hold): void {
+    const value = { session, hold }
+    this.attachments.recallHold(value)
+    for (const { node } of this.replica.status().members) {
+      if (node !== this.node) this.peers.tell(node, { $case: 'recallHold', value })
+    }
+  }
+
   #onFileServer(from: NodeId, message: FileServerMessage): void {
     switch (message.$case) {
       case 'forward': {
@@ -266,6 +298,8 @@ export class Volume {
         return this.#forwards.onAnswer(message.value)
       case 'sessionsAlive':
         return this.#onAlive(from, message.value)
+      case 'recallHold':
+        return this.attachments.recallHold(message.value)
       case 'orphanRound':
         if (from === this.replica.primary()) this.attachments.orphanRound = message.value
         return

@@ -7,9 +7,11 @@ import { OpenFiles } from '../../fs-driver/fuse-native/open-files.ts'
 import { LeaseFile } from '../../fs-driver/kernel/lease-file.ts'
 import { deviceFd, resendVariable } from '../../fs-driver/kernel/supervisor.ts'
 import { cachingCapabilities, wantedCapabilities } from '../../fs-driver/protocol/negotiate.ts'
+import type { HoldHolder } from '../../fs-driver/router/hold-holder.ts'
 import type { LeaseHolder } from '../../fs-driver/router/lease-holder.ts'
 import type { ProviderSource } from '../../fs-driver/router/provider-source.ts'
 import { createRouter, type Router, type RouterOptions } from '../../fs-driver/router/router.ts'
+import { ExtentFile } from '../../fs-driver/write-behind/extent-file.ts'
 import { nodeId } from '../../proto/ids.ts'
 import { DirectoryClient } from '../../server/directory/client.ts'
 import { collectSeldom } from '../collector.ts'
@@ -77,14 +79,17 @@ async function drivePlain(routing: Routing, { state, resend, readOnly, log }: Pl
   const open = DriverState.open(mountFile(state, routing.path, 'handles'), { resend })
   const leaseFile = new LeaseFile(mountFile(state, routing.path, 'leases'), { resend })
   let router: Router | undefined
-  const connect = (leases: LeaseHolder): Router => {
+  const extentFile = new ExtentFile(mountFile(state, routing.path, 'writes'), { resend })
+  const connect = (leases: LeaseHolder, holds: HoldHolder): Router => {
     const isOpen = (ino: bigint): boolean => open.isOpen(ino)
-    router = createRouter({ ...routing, isOpen, onSessionEnded: () => open.locks.lose(), leases })
+    router = createRouter({ ...routing, isOpen, onSessionEnded: () => open.locks.lose(), leases, holds })
     return router
   }
   process.on('SIGUSR2', () => log.info('driver.requests', { sent: router?.sent() }))
   const wanted = wantedCapabilities | cachingCapabilities
-  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, resend, readOnly, wanted, log })
+  const { unavailableMs = 60_000 } = routing
+  const how = { resend, readOnly, wanted, unavailableMs }
+  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, extentFile, ...how, log })
   await router?.end()
 }
 

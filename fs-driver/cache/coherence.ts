@@ -113,12 +113,12 @@ export class Coherence implements LeaseHolder {
 
   /** The answer, if a lease lets us give it without asking. */
   answer(call: FileCall, caller: Caller): Answer | undefined {
-    return this.#isLeased() ? this.#cache.answer(call, caller) : undefined
+    return this.isLeased ? this.#cache.answer(call, caller) : undefined
   }
 
   /** As they are now, if we have a lease on them. */
   attributes(ino: bigint): Attributes | undefined {
-    return this.#isLeased() ? this.#cache.attributes(ino) : undefined
+    return this.isLeased ? this.#cache.attributes(ino) : undefined
   }
 
   /** What the servers will be told, and is shown here from now on, until it is told or set to something else. */
@@ -154,7 +154,7 @@ export class Coherence implements LeaseHolder {
   /** In the order of the stream. @returns the leases under which the answer may be told to the kernel */
   heard(call: FileCall, outcome: Outcome, how: Heard): Held {
     if (outcome.kind === 'result') this.#atimes.putInto(outcome.result)
-    const leased = this.#isLeased() ? how.leased.filter((ino) => !this.#isTelling(ino)) : []
+    const leased = this.isLeased ? how.leased.filter((ino) => !this.#isTelling(ino)) : []
     const held = this.#cache.onAnswer(call, outcome, { ...how, leased })
     for (const ino of leased) this.#dropped.delete(ino)
     const { result } = outcome.kind === 'result' ? outcome : { result: undefined }
@@ -205,6 +205,11 @@ export class Coherence implements LeaseHolder {
     return kept !== undefined && kept === held.get(ino) && !this.#pages.isDropping(ino) ? 'keep' : 'fresh'
   }
 
+  /** A read of it is under way, and may bring what was there before. */
+  isReading(ino: bigint): boolean {
+    return this.#pages.isReading(ino)
+  }
+
   readBegan(ino: bigint, offset: bigint, length: number): PageRange {
     return this.#pages.readBegan(ino, offset, length)
   }
@@ -214,7 +219,7 @@ export class Coherence implements LeaseHolder {
    * to be asked again; a recall of the inode makes it false at once, since that waits for the read.
    */
   async isToBeAskedAgain(ino: bigint, held: Held, sinceMs: number): Promise<boolean> {
-    if (this.#aliveFor(ino, held) || !this.#isLeased() || this.#pages.isDropping(ino)) return false
+    if (this.#aliveFor(ino, held) || !this.isLeased || this.#pages.isDropping(ino)) return false
     if (this.#parts.nowMs() - sinceMs > readPatienceMs) return false
     return new Promise((resolve) => {
       const waiting = this.#waitingReads.get(ino) ?? new Set()
@@ -285,7 +290,7 @@ export class Coherence implements LeaseHolder {
   }
 
   onTick(): void {
-    if (this.#untilMs === Number.NEGATIVE_INFINITY || this.#isLeased()) return
+    if (this.#untilMs === Number.NEGATIVE_INFINITY || this.isLeased) return
     this.#parts.log.info('leases.ran-out', { leases: this.#cache.size, files: this.#holdings.pages.size })
     this.#forgetAll()
   }
@@ -385,13 +390,14 @@ export class Coherence implements LeaseHolder {
     return this.#holdings.pages.has(ino) || this.#pages.isDropping(ino) || this.#parts.open.isOpenCached(ino)
   }
 
-  #isLeased(): boolean {
+  /** The provider has been heard of a short while ago: what it leases, and what the session holds, stands. */
+  get isLeased(): boolean {
     return this.#parts.nowMs() < this.#untilMs
   }
 
   #aliveFor(ino: bigint, held: Held): boolean {
     const lease: Lease | undefined = held.get(ino)
-    return lease?.alive === true && this.#isLeased() && !this.#cache.isChanging(ino)
+    return lease?.alive === true && this.isLeased && !this.#cache.isChanging(ino)
   }
 
   #standsFor(ino: bigint, held: Held, nowMs: number): boolean {

@@ -31,6 +31,11 @@ export class PageDropper {
     return this.#dropping.has(ino)
   }
 
+  /** Reads of it are not answered. */
+  isReading(ino: bigint): boolean {
+    return this.#reading.has(ino)
+  }
+
   readBegan(ino: bigint, offset: bigint, length: number): PageRange {
     const range = pagesOf(offset, length)
     const reading = this.#reading.get(ino)

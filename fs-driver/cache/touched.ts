@@ -41,6 +41,7 @@ export function touchedBy(call: FileCall): Touched {
       return data(call.value.ino)
     case 'access':
     case 'awaitLock':
+    case 'awaitRelease':
     case 'fsync':
     case 'getLock':
     case 'getattr':
@@ -53,6 +54,7 @@ export function touchedBy(call: FileCall): Touched {
     case 'read':
     case 'readdir':
     case 'readlink':
+    case 'releaseHolds':
     case 'releaseLocks':
     case 'statfs':
     case 'tmpfile':

@@ -9,12 +9,14 @@ import { negotiate } from '../protocol/negotiate.ts'
 import type { ReplyBody } from '../protocol/reply.ts'
 import type { InHeader, Malformed, Request, RequestOf } from '../protocol/request.ts'
 import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
-import type { FileClient, FileResult, InterruptSignal } from '../router/file-client.ts'
+import type { FileCall, FileClient, FileResult, InterruptSignal } from '../router/file-client.ts'
+import type { WriteBehind } from '../write-behind/write-behind.ts'
 import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
 import { isCachedHandle } from './handle-table.ts'
 import { Interrupt } from './interrupt.ts'
+import { interruptible } from './interruptible.ts'
 import type { Interruptions } from './interruptions.ts'
 import { LockCalls, type LockPlan } from './locks.ts'
 import type { Calling } from './plan.ts'
@@ -34,12 +36,15 @@ export interface DriverParts {
   readonly client: FileClient
   readonly state: DriverState
   readonly coherence: Coherence
+  readonly writeBehind: WriteBehind
   readonly callers: Callers
   readonly interruptions: Interruptions
   /** Without it, reads leave access times as they are. */
   readonly accessTimes?: AccessTimes
   /** What is asked of the kernel at INIT, if it offers it. */
   readonly wanted: bigint
+  /** How long something waits for what was held back while no provider answers (S29). */
+  readonly unavailableMs: number
   readonly log: Log
 }
 
@@ -121,6 +126,7 @@ export class Driver {
 
   #startWrite(request: RequestOf<'WRITE'>): 'kept' | 'done' {
     const { data } = request.args
+    if (this.#holdBack(request)) return 'done'
     if (data.length > copyMaxBytes) {
       this.#start(request)
       return 'kept'
@@ -196,6 +202,25 @@ export class Driver {
     return offset !== 0n && this.#parts.state.handles.isListedTo(fh, offset)
   }
 
+  /** @returns whether it was answered, and will be sent later. It is copied by then. */
+  #holdBack(request: RequestOf<'WRITE'>): boolean {
+    const { callers, writeBehind } = this.#parts
+    const { args, header } = request
+    if (this.#inFlight.has(header.unique) || this.#hasLostLocks(request)) return false
+    const failure = writeBehind.failure(args.fh)
+    if (failure !== undefined) {
+      this.#reply(request, { kind: 'error', errno: errnos[failure] })
+      return true
+    }
+    const plan = planOf(request)
+    if (args.fromCache || plan.kind !== 'call' || plan.durable !== undefined || plan.call.$case !== 'write')
+      return false
+    const how = { unique: header.unique & ~resentBit, resent: (header.unique & resentBit) !== 0n }
+    if (!writeBehind.take(plan.call.value, callers.of(header, plan), how)) return false
+    this.#reply(request, { kind: 'written', length: args.data.length })
+    return true
+  }
+
   /** @returns whether it was answered without asking anybody */
   #answerFromLease(request: Request, plan: Calling): boolean {
     const { callers, coherence, log } = this.#parts
@@ -221,7 +246,7 @@ export class Driver {
    * takes over may forget one as soon as `answered` says so.
    */
   async #execute(request: Request, plan: Calling): Promise<void> {
-    const { client, coherence, log, state } = this.#parts
+    const { client, coherence, log, state, writeBehind } = this.#parts
     const { header } = request
     const { nodeid, unique } = header
     const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? nodeid : undefined
@@ -233,7 +258,15 @@ export class Driver {
     const asking = new LeasedCall(client, coherence)
     const ask = () => this.#call(header, plan, { asking, signal })
     try {
+      const written = this.#writtenBefore(request, plan, signal)
+      if (written !== undefined) await written
+      const { writes } = writeBehind
       let result = await ask()
+      const stale = isByName(plan.call) ? writeBehind.stale(result, writes) : undefined
+      if (stale !== undefined) {
+        await interruptible(stale, signal, this.#parts.unavailableMs)
+        result = await ask()
+      }
       while (reading?.cached === true && (await coherence.isToBeAskedAgain(nodeid, asking.held, reading.sinceMs))) {
         result = await ask()
       }
@@ -260,17 +293,37 @@ export class Driver {
     plan: Calling,
     { asking, signal }: { asking: LeasedCall; signal: InterruptSignal },
   ): Promise<FileResult> {
-    const { callers } = this.#parts
+    const { callers, writeBehind } = this.#parts
     const unique = header.unique & ~resentBit
     const caller = callers.of(header, plan)
+    const call = writeBehind.asking(plan.call, { durable: plan.durable !== undefined })
+    let result: FileResult | undefined
     try {
-      return await asking.call(plan.call, caller, { unique, step: steps.call, signal })
+      result = await asking.call(call, caller, { unique, step: steps.call, signal })
+      return result
     } catch (error) {
       const refused = plan.judged && error instanceof FsError && (error.errno === 'EACCES' || error.errno === 'EPERM')
       const now = refused ? callers.anew(header, caller) : undefined
       if (now === undefined) throw error
-      return await asking.call(plan.call, now, { unique, step: steps.callAnew, signal })
+      result = await asking.call(call, now, { unique, step: steps.callAnew, signal })
+      return result
+    } finally {
+      writeBehind.asked(call, result)
     }
+  }
+
+  /** What was written here and held back is written before anything that would show it. @throws FsError */
+  #writtenBefore(request: Request, plan: Calling, signal: InterruptSignal): Promise<void> | undefined {
+    const { unavailableMs, writeBehind } = this.#parts
+    const written = writeBehind.before(plan.call, { all: request.op === 'SYNCFS' || request.op === 'FSYNCDIR' })
+    const waited = written === undefined ? undefined : interruptible(written, signal, unavailableMs)
+    return request.op === 'FSYNC' ? this.#sayFailure(request, waited) : waited
+  }
+
+  async #sayFailure({ args }: RequestOf<'FSYNC'>, waited: Promise<void> | undefined): Promise<void> {
+    await waited
+    const failure = this.#parts.writeBehind.failure(args.fh)
+    if (failure !== undefined) throw new FsError(failure, 'what was written before could not be kept')
   }
 
   /** Its locks went with their session: who relied on them must not go on as if he had them. */
@@ -284,13 +337,20 @@ export class Driver {
     const { state } = this.#parts
     if (plan.kind === 'lock') state.locked(plan.handle, plan.range.ino)
     if (!this.#locks.isNothing(plan)) return void this.#executeLock(request, plan)
+    this.#endLock(request, plan, { kind: 'done' })
+  }
+
+  #endLock(request: Request, plan: LockPlan, body: ReplyBody): void {
+    const { state, writeBehind } = this.#parts
+    const failure =
+      request.op === 'FLUSH' || request.op === 'RELEASE' ? writeBehind.failure(request.args.fh) : undefined
     if (plan.kind === 'release') state.released(plan.fh)
-    this.#reply(request, { kind: 'done' })
+    this.#reply(request, failure === undefined ? body : { kind: 'error', errno: errnos[failure] })
   }
 
   /** As `#execute`, with as many calls as it takes. */
   async #executeLock(request: Request, plan: LockPlan): Promise<void> {
-    const { callers, client, log, state } = this.#parts
+    const { callers, client, log } = this.#parts
     const { header } = request
     const { unique } = header
     const number = unique & ~resentBit
@@ -304,8 +364,7 @@ export class Driver {
       body = replyForError(error, { op: request.op, unique, log })
     }
     this.#end(unique)
-    if (plan.kind === 'release') state.released(plan.fh)
-    this.#reply(request, body)
+    this.#endLock(request, plan, body)
     client.answered?.(number)
   }
 
@@ -367,6 +426,9 @@ export class Driver {
     if (!taken && (body.kind === 'opened' || body.kind === 'created')) state.released(body.fh)
   }
 }
+
+/** Only the answer says which files it is about. */
+const isByName = ({ $case }: FileCall): boolean => $case === 'lookup' || $case === 'readdir'
 
 const isListing = (request: Request): request is RequestOf<'READDIR' | 'READDIRPLUS'> =>
   request.op === 'READDIR' || request.op === 'READDIRPLUS'

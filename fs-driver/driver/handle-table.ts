@@ -78,6 +78,13 @@ export class HandleTable {
     this.#making.splice(this.#making.indexOf(known), 1)
   }
 
+  /** Through which some process may write to it. Looks at all that are open. */
+  writingTo(ino: bigint): bigint[] {
+    const found: bigint[] = []
+    for (const [fh, handle] of this.#handles) if (handle.ino === ino && opensForWriting(fh)) found.push(fh)
+    return found
+  }
+
   isOpenForWriting(ino: bigint): boolean {
     return (this.#modes.get(ino)?.writing ?? 0) > 0
   }

@@ -3,6 +3,7 @@ import type { Caller, LockRange, ReleaseLocks } from '../../proto/generated/file
 import type { ReplyBody } from '../protocol/reply.ts'
 import type { FileClient, InterruptSignal } from '../router/file-client.ts'
 import type { HeldLocks } from './held-locks.ts'
+import { interruptible } from './interruptible.ts'
 
 /** What requests want of locks. */
 export type LockPlan =
@@ -73,7 +74,7 @@ export class LockCalls {
     this.#held.trying(range, handle)
     try {
       const releasing = this.#releasing.get(range.ino)
-      if (releasing !== undefined) await ended(releasing, signal)
+      if (releasing !== undefined) await interruptible(releasing, signal)
       for (let step = 0; ; step += 2) {
         const call = { $case: 'lock', value: { range, handle, wait: step === 0 ? 0n : unique } } as const
         const result = await this.#client.call(call, caller, { unique, step, signal })
@@ -147,17 +148,4 @@ export class LockCalls {
       }
     }
   }
-}
-
-/** Resolves when `work` has. @throws FsError EINTR */
-async function ended(work: Promise<void>, signal: InterruptSignal): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const onAbort = (): void => reject(new FsError('EINTR', 'interrupted before anything happened'))
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort)
-    void work.then(() => {
-      signal.removeEventListener('abort', onAbort)
-      resolve()
-    })
-  })
 }

@@ -5,8 +5,11 @@ import { Notifier } from '../kernel/notifier.ts'
 import type { Log } from '../log.ts'
 import { wantedCapabilities } from '../protocol/negotiate.ts'
 import type { FileClient } from '../router/file-client.ts'
+import type { HoldHolder } from '../router/hold-holder.ts'
 import type { LeaseHolder } from '../router/lease-holder.ts'
 import { readOnlyClient } from '../router/read-only-client.ts'
+import type { ExtentFile } from '../write-behind/extent-file.ts'
+import { WriteBehind } from '../write-behind/write-behind.ts'
 import { AccessTimes } from './access-times.ts'
 import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
@@ -18,10 +21,11 @@ export interface RunDriver {
   /** The connection, from the supervisor. */
   readonly fd: number
   /** Makes the way to the files. It tells `leases` what is leased, or nothing, and asks `state` what is open. */
-  readonly connect: (leases: LeaseHolder) => FileClient
-  /** Closed here, as `leaseFile`. */
+  readonly connect: (leases: LeaseHolder, holds: HoldHolder) => FileClient
+  /** Closed here, as both files. */
   readonly state: DriverState
   readonly leaseFile: LeaseFile
+  readonly extentFile: ExtentFile
   /** This driver takes over from one that died. */
   readonly resend: boolean
   /** Nothing is changed through this mount: access times neither. */
@@ -29,6 +33,7 @@ export interface RunDriver {
   readonly log: Log
   /** Capabilities to ask of the kernel; see negotiate.ts. */
   readonly wanted?: bigint
+  readonly unavailableMs?: number
 }
 
 /**
@@ -41,34 +46,47 @@ export async function runDriver({
   connect,
   state,
   leaseFile,
+  extentFile,
   resend,
   readOnly = false,
   log,
   wanted = wantedCapabilities,
+  unavailableMs = 60_000,
 }: RunDriver): Promise<void> {
   dieOfBugs(log)
   const nowMs = () => performance.now()
   const device = new Device(fd, log)
   const kernel = new Notifier(fd, log)
   const coherence = new Coherence({ kernel, open: state.handles, record: leaseFile, nowMs, log })
-  const connected = connect(coherence)
-  const client = readOnly ? readOnlyClient(connected) : connected
+  const writeBehind = new WriteBehind({
+    client: () => client, // not asked for before it is there: nothing is sent by a constructor
+    coherence,
+    file: extentFile,
+    open: state.handles,
+    nowMs,
+    log,
+  })
+  const connected = connect(coherence, writeBehind)
+  const client: FileClient = readOnly ? readOnlyClient(connected) : connected
   const accessTimes = readOnly ? undefined : new AccessTimes({ client, attributes: coherence, nowNs: wallNs, later })
   const driver = new Driver({
     kernel: device,
     client,
     state,
     coherence,
+    writeBehind,
     callers: new Callers(readProcessStatus, nowMs),
     interruptions: new Interruptions(readProcessStatus, nowMs),
     ...(accessTimes === undefined ? {} : { accessTimes }),
     wanted,
+    unavailableMs,
     log,
   })
   // Before anything is answered, and once: each RESEND brings all that is unanswered again.
   if (resend) device.notify({ kind: 'RESEND' })
   const end = await device.serve((frame, length) => driver.onMessage(frame, length))
   log.info('kernel.connection-ended', { how: end, unanswered: driver.inFlight })
+  await writeBehind.end()
   await accessTimes?.close()
   state.close()
   leaseFile.close()

@@ -8,6 +8,7 @@ import type {
   ServerFrame,
   Welcome,
 } from '../../proto/generated/file-service.ts'
+import type { HoldHolder } from './hold-holder.ts'
 import type { LeaseHolder } from './lease-holder.ts'
 import type { ProviderStream, Transport } from './transport.ts'
 
@@ -19,6 +20,8 @@ export interface ConnectionEvents {
   isOpen(ino: bigint): boolean
   /** undefined: this driver takes no leases. */
   readonly leases: LeaseHolder | undefined
+  /** undefined: this driver takes no holds. */
+  readonly holds: HoldHolder | undefined
 }
 
 export interface ConnectionLimits {
@@ -108,6 +111,9 @@ export class Connection {
         return this.#onHeartbeatReply(kind.value)
       case 'recall':
         return this.#onRecall(kind.value)
+      case 'recallHold':
+        if (kind.value.hold !== undefined) this.#events.holds?.onRecallHold(kind.value.hold)
+        return
       case 'goodbye':
         return this.#lose(kind.value.reason, kind.value.ended)
       case undefined:

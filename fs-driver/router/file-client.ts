@@ -26,6 +26,8 @@ export interface CallIdentity {
    * is heard later. Not called for what no provider has said. `leased`: see Response.leased.
    */
   readonly onOutcome?: (outcome: Outcome, leased: readonly bigint[]) => void
+  /** Others wait for it, so it must not wait behind what may wait for them: it has slots of its own (S26). */
+  readonly urgent?: boolean
   /** Waits however long no provider answers: what must not be left undone, and nobody waits for. */
   readonly patient?: boolean
 }

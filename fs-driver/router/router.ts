@@ -6,6 +6,7 @@ import { routeOf } from '../../proto/route.ts'
 import { Connection, type ConnectionEvents } from './connection.ts'
 import type { CallIdentity, FileCall, FileClient, FileResult } from './file-client.ts'
 import { GrpcTransport } from './grpc-transport.ts'
+import type { HoldHolder } from './hold-holder.ts'
 import type { LeaseHolder } from './lease-holder.ts'
 import type { ProviderSource } from './provider-source.ts'
 import { Providers } from './providers.ts'
@@ -33,6 +34,8 @@ export interface RouterOptions {
   readonly transport?: Transport
   /** Keeps what providers lease; without it none are taken. */
   readonly leases?: LeaseHolder
+  /** Keeps the session's holds; without it none are taken. */
+  readonly holds?: HoldHolder
   /** The servers have ended the session: locks, and whatever else belonged to it, are gone. */
   onSessionEnded?(): void
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
@@ -196,7 +199,7 @@ class SessionRouter implements Router {
     if (!this.#pending.has(pending.id) || pending.taking) return
     if (pending.change && pending.slot === undefined) {
       if (this.#slots.session === 0n) return
-      const slot = this.#slots.take(pending.how, pending.how.signal)
+      const slot = this.#slots.take(pending.how, pending.how.signal, pending.how.urgent)
       if (slot instanceof Promise) {
         pending.taking = true
         // An interrupted wait has been answered by `onAbort`.
@@ -354,6 +357,7 @@ class SessionRouter implements Router {
       onLost: (reason, ended) => this.#onLost(reason, ended),
       isOpen: (ino) => this.#options.isOpen(ino),
       leases: this.#options.leases,
+      holds: this.#options.holds,
     }
   }
 
@@ -381,6 +385,7 @@ class SessionRouter implements Router {
   #onSessionEnded(): void {
     this.#options.log?.('session.ended', { session: String(this.#slots.session) })
     this.#options.onSessionEnded?.()
+    this.#options.holds?.onSessionEnded()
     this.#nonce = randomUUID()
     this.#slots.session = 0n
     for (const pending of this.#pending.values()) {

@@ -17,6 +17,14 @@ export interface CallName {
   readonly step: number
 }
 
+interface Waiting {
+  readonly name: CallName
+  readonly urgent: boolean
+  readonly resolve: (slot: Slot) => void
+}
+
+const reservedMax = 8
+
 /**
  * Gives out the session's slots. Two halves, used by driver processes in turn: what the last process had under way stays
  * answerable while this one works.
@@ -26,7 +34,9 @@ export class Slots {
   readonly #seqs: bigint[]
   readonly #free: number[] = []
   readonly #before = new Map<string, SlotRecord & { readonly slot: number }>()
-  readonly #waiting: { readonly name: CallName; readonly resolve: (slot: Slot) => void }[] = []
+  readonly #waiting: Waiting[] = []
+  /** So many are given to what is urgent only. */
+  readonly #reserved: number
   #session: bigint
 
   /** `count`: slots of the session, as the servers have them. */
@@ -35,6 +45,7 @@ export class Slots {
     this.#session = file.head.session
     this.#seqs = file.records.map((record) => record?.seq ?? 0n)
     const half = count / 2
+    this.#reserved = Math.min(reservedMax, half >> 2)
     const { generation } = file.head
     const first = (generation % 2) * half
     for (let slot = 0; slot < count; slot++) {
@@ -57,14 +68,14 @@ export class Slots {
   }
 
   /** Waits, first come first served, while too many are given out. @throws FsError EINTR */
-  take(name: CallName, signal: InterruptSignal | undefined): Slot | Promise<Slot> {
+  take(name: CallName, signal: InterruptSignal | undefined, urgent = false): Slot | Promise<Slot> {
     const before = this.#before.size === 0 ? undefined : this.#before.get(nameOf(name))
     if (before !== undefined) return this.#again(before)
     if (signal?.aborted) throw interrupted()
-    const slot = this.#free.shift()
+    const slot = this.#isFor(urgent) ? this.#free.shift() : undefined
     if (slot !== undefined) return this.#put(slot, name)
     return new Promise((resolve, reject) => {
-      const waiting = { name, resolve }
+      const waiting = { name, urgent, resolve }
       this.#waiting.push(waiting)
       signal?.addEventListener('abort', () => {
         const place = this.#waiting.indexOf(waiting)
@@ -77,14 +88,20 @@ export class Slots {
 
   giveBack({ slot, again }: Slot): void {
     if (again) return // it is of the other half, or was kept out of ours
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free.push(slot)
-    else next.resolve(this.#put(slot, next.name))
+    this.#free.push(slot)
+    const place = this.#waiting.findIndex(({ urgent }) => this.#isFor(urgent))
+    const [next] = place === -1 ? [] : this.#waiting.splice(place, 1)
+    const given = next === undefined ? undefined : this.#free.shift()
+    if (next !== undefined && given !== undefined) next.resolve(this.#put(given, next.name))
   }
 
   /** Nobody gets a slot any more. */
   close(): void {
     this.#waiting.length = 0
+  }
+
+  #isFor(urgent: boolean): boolean {
+    return this.#free.length > (urgent ? 0 : this.#reserved)
   }
 
   #again(record: SlotRecord & { readonly slot: number }): Slot {

@@ -26,6 +26,10 @@ import {
  * shared. All leases of a stream end together, at a time that heartbeats move on, and end with the stream: a driver, and its
  * kernel, have forgotten everything before the next Hello is sent, to whomever. A session is given leases only a moment
  * after its Welcome, when the volume knows where it is attached.
+ *
+ * Holds: a hold on a file lets one session answer writes by itself and send them later. It is state of the volume, given
+ * with a write or a create that wants one, and gone when the session gives it back. Nobody else's operation on the file
+ * is executed, or answered, while it stands: the primary asks for it, and the session sends what it has held back first.
  */
 
 export interface ClientFrame {
@@ -46,6 +50,7 @@ export interface ServerFrame {
     | { $case: "heartbeatReply"; value: HeartbeatReply }
     | { $case: "goodbye"; value: Goodbye }
     | { $case: "recall"; value: Recall }
+    | { $case: "recallHold"; value: RecallHold }
     | undefined;
 }
 
@@ -128,6 +133,17 @@ export interface Recall {
  * and not yet kept. Must not wait for a change of the driver's own (R24).
  */
 export interface Recalled {
+  number: bigint;
+}
+
+/** Somebody waits for this hold of the session's: write what was held back under it, and release it. Said again until then. */
+export interface RecallHold {
+  hold: Hold | undefined;
+}
+
+/** `number`: given by the session, once. */
+export interface Hold {
+  ino: bigint;
   number: bigint;
 }
 
@@ -217,6 +233,8 @@ export interface Operation {
     | { $case: "releaseLocks"; value: ReleaseLocks }
     | { $case: "getLock"; value: GetLock }
     | { $case: "awaitLock"; value: AwaitLock }
+    | { $case: "releaseHolds"; value: ReleaseHolds }
+    | { $case: "awaitRelease"; value: AwaitRelease }
     | { $case: "tmpfile"; value: Tmpfile }
     | { $case: "lseek"; value: Lseek }
     | { $case: "fallocate"; value: Fallocate }
@@ -287,8 +305,10 @@ export interface Attributes {
   flags?: number | undefined;
 }
 
+/** `hold`: the number of the hold that was wanted, if the session has it now. */
 export interface Entry {
   attributes: Attributes | undefined;
+  hold?: bigint | undefined;
 }
 
 export interface Lookup {
@@ -381,12 +401,14 @@ export interface Open {
   killPrivileges: boolean;
 }
 
+/** take: a hold on the file is wanted, under this number, if it is new. */
 export interface Create {
   parent: bigint;
   name: Buffer;
   mode: number;
   umask: number;
   flags: number;
+  take?: bigint | undefined;
 }
 
 export interface Read {
@@ -395,19 +417,38 @@ export interface Read {
   length: number;
 }
 
-/** append: at the end as it is when the write is executed, whatever `offset` says. */
+/**
+ * append: at the end as it is when the write is executed, whatever `offset` says.
+ * take: a hold on the file is wanted, under this number.
+ * hold: was held back under this hold of the session's, and fails with EIO if that stands no more; `age_ns`: for so long.
+ */
 export interface Write {
   ino: bigint;
   offset: bigint;
   data: Buffer;
   append: boolean;
   killPrivileges: boolean;
+  take?: bigint | undefined;
+  hold?: bigint | undefined;
+  ageNs?: bigint | undefined;
 }
 
+/** `hold`: as in Entry. */
 export interface Written {
   length: number;
   offset: bigint;
   size: bigint;
+  hold?: bigint | undefined;
+}
+
+/** Those that the session has under these numbers; others are passed over. */
+export interface ReleaseHolds {
+  holds: Hold[];
+}
+
+/** Answered when no other session has a hold on any of these. */
+export interface AwaitRelease {
+  inos: bigint[];
 }
 
 /** Everything acknowledged before, of any inode, is on every in-sync disk when it is answered. */
@@ -717,6 +758,9 @@ export const ServerFrame: MessageFns<ServerFrame> = {
       case "recall":
         Recall.encode(message.kind.value, writer.uint32(162).fork()).join();
         break;
+      case "recallHold":
+        RecallHold.encode(message.kind.value, writer.uint32(170).fork()).join();
+        break;
     }
     return writer;
   },
@@ -772,6 +816,14 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             }
 
             message.kind = { $case: "recall", value: Recall.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.kind = { $case: "recallHold", value: RecallHold.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1399,6 +1451,115 @@ export const Recalled: MessageFns<Recalled> = {
   },
 };
 
+function createBaseRecallHold(): RecallHold {
+  return { hold: undefined };
+}
+
+export const RecallHold: MessageFns<RecallHold> = {
+  encode(message: RecallHold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hold !== undefined) {
+      Hold.encode(message.hold, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecallHold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecallHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hold = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseHold(): Hold {
+  return { ino: 0n, number: 0n };
+}
+
+export const Hold: MessageFns<Hold> = {
+  encode(message: Hold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.number);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Hold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseEndSession(): EndSession {
   return {};
 }
@@ -1948,6 +2109,12 @@ export const Operation: MessageFns<Operation> = {
       case "awaitLock":
         AwaitLock.encode(message.kind.value, writer.uint32(306).fork()).join();
         break;
+      case "releaseHolds":
+        ReleaseHolds.encode(message.kind.value, writer.uint32(330).fork()).join();
+        break;
+      case "awaitRelease":
+        AwaitRelease.encode(message.kind.value, writer.uint32(338).fork()).join();
+        break;
       case "tmpfile":
         Tmpfile.encode(message.kind.value, writer.uint32(194).fork()).join();
         break;
@@ -2202,6 +2369,22 @@ export const Operation: MessageFns<Operation> = {
             }
 
             message.kind = { $case: "awaitLock", value: AwaitLock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.kind = { $case: "releaseHolds", value: ReleaseHolds.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 42: {
+            if (tag !== 338) {
+              break;
+            }
+
+            message.kind = { $case: "awaitRelease", value: AwaitRelease.decode(reader, reader.uint32()) };
             continue;
           }
           case 24: {
@@ -2667,13 +2850,19 @@ export const Attributes: MessageFns<Attributes> = {
 };
 
 function createBaseEntry(): Entry {
-  return { attributes: undefined };
+  return { attributes: undefined, hold: undefined };
 }
 
 export const Entry: MessageFns<Entry> = {
   encode(message: Entry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.attributes !== undefined) {
       Attributes.encode(message.attributes, writer.uint32(10).fork()).join();
+    }
+    if (message.hold !== undefined) {
+      if (BigInt.asUintN(64, message.hold) !== message.hold) {
+        throw new globalThis.Error("value provided for field message.hold of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.hold);
     }
     return writer;
   },
@@ -2697,6 +2886,14 @@ export const Entry: MessageFns<Entry> = {
             }
 
             message.attributes = Attributes.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hold = reader.uint64() as bigint;
             continue;
           }
         }
@@ -3700,7 +3897,7 @@ export const Open: MessageFns<Open> = {
 };
 
 function createBaseCreate(): Create {
-  return { parent: 0n, name: Buffer.alloc(0), mode: 0, umask: 0, flags: 0 };
+  return { parent: 0n, name: Buffer.alloc(0), mode: 0, umask: 0, flags: 0, take: undefined };
 }
 
 export const Create: MessageFns<Create> = {
@@ -3722,6 +3919,12 @@ export const Create: MessageFns<Create> = {
     }
     if (message.flags !== 0) {
       writer.uint32(40).uint32(message.flags);
+    }
+    if (message.take !== undefined) {
+      if (BigInt.asUintN(64, message.take) !== message.take) {
+        throw new globalThis.Error("value provided for field message.take of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.take);
     }
     return writer;
   },
@@ -3777,6 +3980,14 @@ export const Create: MessageFns<Create> = {
             }
 
             message.flags = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.take = reader.uint64() as bigint;
             continue;
           }
         }
@@ -3867,7 +4078,16 @@ export const Read: MessageFns<Read> = {
 };
 
 function createBaseWrite(): Write {
-  return { ino: 0n, offset: 0n, data: Buffer.alloc(0), append: false, killPrivileges: false };
+  return {
+    ino: 0n,
+    offset: 0n,
+    data: Buffer.alloc(0),
+    append: false,
+    killPrivileges: false,
+    take: undefined,
+    hold: undefined,
+    ageNs: undefined,
+  };
 }
 
 export const Write: MessageFns<Write> = {
@@ -3892,6 +4112,24 @@ export const Write: MessageFns<Write> = {
     }
     if (message.killPrivileges !== false) {
       writer.uint32(40).bool(message.killPrivileges);
+    }
+    if (message.take !== undefined) {
+      if (BigInt.asUintN(64, message.take) !== message.take) {
+        throw new globalThis.Error("value provided for field message.take of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.take);
+    }
+    if (message.hold !== undefined) {
+      if (BigInt.asUintN(64, message.hold) !== message.hold) {
+        throw new globalThis.Error("value provided for field message.hold of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.hold);
+    }
+    if (message.ageNs !== undefined) {
+      if (BigInt.asUintN(64, message.ageNs) !== message.ageNs) {
+        throw new globalThis.Error("value provided for field message.ageNs of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.ageNs);
     }
     return writer;
   },
@@ -3949,6 +4187,30 @@ export const Write: MessageFns<Write> = {
             message.killPrivileges = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.take = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.hold = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.ageNs = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3963,7 +4225,7 @@ export const Write: MessageFns<Write> = {
 };
 
 function createBaseWritten(): Written {
-  return { length: 0, offset: 0n, size: 0n };
+  return { length: 0, offset: 0n, size: 0n, hold: undefined };
 }
 
 export const Written: MessageFns<Written> = {
@@ -3982,6 +4244,12 @@ export const Written: MessageFns<Written> = {
         throw new globalThis.Error("value provided for field message.size of type uint64 too large");
       }
       writer.uint32(24).uint64(message.size);
+    }
+    if (message.hold !== undefined) {
+      if (BigInt.asUintN(64, message.hold) !== message.hold) {
+        throw new globalThis.Error("value provided for field message.hold of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.hold);
     }
     return writer;
   },
@@ -4022,6 +4290,123 @@ export const Written: MessageFns<Written> = {
 
             message.size = reader.uint64() as bigint;
             continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.hold = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReleaseHolds(): ReleaseHolds {
+  return { holds: [] };
+}
+
+export const ReleaseHolds: MessageFns<ReleaseHolds> = {
+  encode(message: ReleaseHolds, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.holds) {
+      Hold.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseHolds {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseHolds();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.holds.push(Hold.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAwaitRelease(): AwaitRelease {
+  return { inos: [] };
+}
+
+export const AwaitRelease: MessageFns<AwaitRelease> = {
+  encode(message: AwaitRelease, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.inos.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.inos) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field inos of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AwaitRelease {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAwaitRelease();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.inos.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.inos.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

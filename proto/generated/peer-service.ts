@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Caller, EndSession, Hello, Operation, Response } from "./file-service.ts";
+import { Caller, EndSession, Hello, Hold, Operation, Response } from "./file-service.ts";
 
 /**
  * What the members of a volume say to each other. A member that wants to hear another dials it and subscribes; what it
@@ -56,6 +56,7 @@ export interface PeerMessage {
     | { $case: "forwardAnswer"; value: ForwardAnswer }
     | { $case: "sessionsAlive"; value: SessionsAlive }
     | { $case: "orphanRound"; value: OrphanRound }
+    | { $case: "recallHold"; value: RecallHold }
     | undefined;
 }
 
@@ -131,6 +132,12 @@ export interface SessionAlive {
 export interface OrphanRound {
   round: bigint;
   orphans: bigint[];
+}
+
+/** From the primary to every provider: ask that session for this hold, if it is attached to you. */
+export interface RecallHold {
+  session: bigint;
+  hold: Hold | undefined;
 }
 
 export interface ReplicaMessage {
@@ -584,6 +591,9 @@ export const PeerMessage: MessageFns<PeerMessage> = {
       case "orphanRound":
         OrphanRound.encode(message.kind.value, writer.uint32(42).fork()).join();
         break;
+      case "recallHold":
+        RecallHold.encode(message.kind.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -639,6 +649,14 @@ export const PeerMessage: MessageFns<PeerMessage> = {
             }
 
             message.kind = { $case: "orphanRound", value: OrphanRound.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.kind = { $case: "recallHold", value: RecallHold.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1244,6 +1262,66 @@ export const OrphanRound: MessageFns<OrphanRound> = {
             }
 
             break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecallHold(): RecallHold {
+  return { session: 0n, hold: undefined };
+}
+
+export const RecallHold: MessageFns<RecallHold> = {
+  encode(message: RecallHold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== 0n) {
+      if (BigInt.asUintN(64, message.session) !== message.session) {
+        throw new globalThis.Error("value provided for field message.session of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.session);
+    }
+    if (message.hold !== undefined) {
+      Hold.encode(message.hold, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecallHold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecallHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.session = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hold = Hold.decode(reader, reader.uint32());
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

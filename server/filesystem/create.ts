@@ -3,6 +3,7 @@ import type { Caller, Create } from '../../proto/generated/file-service.ts'
 import { typeDirectory, typeRegular } from '../store/records.ts'
 import { findName, searchable } from './directory.ts'
 import { Draft } from './draft.ts'
+import { takeHold } from './holds.ts'
 import { entryReply } from './inode.ts'
 import { checkName, isDot, isDotDot } from './name.ts'
 import { demandTakesNames, makeInode } from './new-inode.ts'
@@ -26,7 +27,8 @@ export function create(view: View, caller: Caller, op: Create, at: At): Outcome 
     const draft = new Draft(view)
     const made = { type: typeRegular, bits: op.mode, umask: op.umask }
     const { ino, inode } = makeInode(draft, caller, directory, op.name, made, at.nowNs)
-    return { reply: entryReply(ino, inode), effects: draft.effects() }
+    const hold = takeHold(draft, ino, op.take, at)
+    return { reply: entryReply(ino, inode, hold), effects: draft.effects() }
   }
   if ((op.flags & openFlags.exclusive) !== 0) throw new FsError('EEXIST', 'the name is taken', { parent: op.parent })
   if (found.type === typeDirectory) throw new FsError('EISDIR', 'it is a directory', { ino: found.ino })

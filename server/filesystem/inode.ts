@@ -58,9 +58,9 @@ export function attributes(ino: bigint, inode: Inode): Attributes {
 
 type AnyReply = NonNullable<Reply['kind']>
 
-export const entryReply = (ino: bigint, inode: Inode): AnyReply => ({
+export const entryReply = (ino: bigint, inode: Inode, hold?: bigint): AnyReply => ({
   $case: 'entry',
-  value: { attributes: attributes(ino, inode) },
+  value: { attributes: attributes(ino, inode), hold },
 })
 
 export const attributesReply = (ino: bigint, inode: Inode): AnyReply => ({
@@ -77,10 +77,11 @@ export function written(to: {
   readonly length: number
   readonly offset: bigint
   readonly size: number
+  readonly hold?: bigint | undefined
   readonly effects: Outcome['effects']
 }): Outcome {
-  const { length, offset, size, effects } = to
-  return { reply: { $case: 'written', value: { length, offset, size: BigInt(size) } }, effects }
+  const { length, offset, size, hold, effects } = to
+  return { reply: { $case: 'written', value: { length, offset, size: BigInt(size), hold } }, effects }
 }
 
 /** The same bytes, as the generated types want them. */

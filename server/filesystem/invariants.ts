@@ -31,6 +31,7 @@ export function violations(
     ['orphan record', volume.orphans],
     ['contents', volume.contents.keys()],
     ['locks', volume.locks.keys()],
+    ['a hold', volume.holds.keys()],
     ['extended attributes', volume.xattrs.keys()],
     ['holes', volume.holes.keys()],
     ['a name', volume.parents.keys()],
@@ -43,6 +44,9 @@ export function violations(
     for (const session of sessions) {
       if (!volume.sessions.has(session)) found.push(`inode ${ino} is locked by session ${session}, which is not there`)
     }
+  }
+  for (const [ino, { session }] of volume.holds) {
+    if (!volume.sessions.has(session)) found.push(`inode ${ino} is held by session ${session}, which is not there`)
   }
   return [...found, ...checkCounter(volume)]
 }

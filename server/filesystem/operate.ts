@@ -6,6 +6,7 @@ import { fallocate } from './fallocate.ts'
 import { fsync } from './fsync.ts'
 import { getattr } from './getattr.ts'
 import { getxattr } from './getxattr.ts'
+import { awaitRelease, releaseHolds } from './holds.ts'
 import { link } from './link.ts'
 import { listxattr } from './listxattr.ts'
 import { awaitLock, getLock, lock, releaseLocks, unlock } from './locks.ts'
@@ -88,15 +89,13 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
     case 'removexattr':
       return removexattr(view, caller, op.value, at)
     case 'lock':
-      return lock(view, caller, op.value, at)
     case 'unlock':
-      return unlock(view, caller, op.value, at)
     case 'releaseLocks':
-      return releaseLocks(view, caller, op.value, at)
     case 'getLock':
-      return getLock(view, caller, op.value, at)
     case 'awaitLock':
-      return awaitLock(view, caller, op.value, at)
+    case 'releaseHolds':
+    case 'awaitRelease':
+      return operateForSession(view, caller, op, at)
     case 'tmpfile':
       return tmpfile(view, caller, op.value, at)
     case 'lseek':
@@ -107,6 +106,31 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
       return copyRange(view, caller, op.value, at)
     case 'noteReads':
       return noteReads(view, caller, op.value, at)
+  }
+}
+
+type OfSession = Extract<
+  AnyOperation,
+  { $case: 'lock' | 'unlock' | 'releaseLocks' | 'getLock' | 'awaitLock' | 'releaseHolds' | 'awaitRelease' }
+>
+
+/** What belongs to a session: its locks and holds. */
+function operateForSession(view: View, caller: Caller, op: OfSession, at: At): Outcome {
+  switch (op.$case) {
+    case 'lock':
+      return lock(view, caller, op.value, at)
+    case 'unlock':
+      return unlock(view, caller, op.value, at)
+    case 'releaseLocks':
+      return releaseLocks(view, caller, op.value, at)
+    case 'getLock':
+      return getLock(view, caller, op.value, at)
+    case 'awaitLock':
+      return awaitLock(view, caller, op.value, at)
+    case 'releaseHolds':
+      return releaseHolds(view, caller, op.value, at)
+    case 'awaitRelease':
+      return awaitRelease(view, caller, op.value, at)
   }
 }
 
@@ -139,6 +163,8 @@ const changes: Readonly<Record<AnyOperation['$case'], boolean>> = {
   releaseLocks: true,
   getLock: false,
   awaitLock: false,
+  releaseHolds: true,
+  awaitRelease: false,
   tmpfile: true,
   lseek: false,
   fallocate: true,

@@ -28,6 +28,8 @@ export interface At {
   readonly session?: bigint
   /** What is free for files on the fullest member; undefined: more than anybody asks for. */
   readonly freeBytes?: number | undefined
+  /** Whoever wants a hold may be given one. */
+  readonly mayHold?: boolean
   /** What a copy found at its source: `sourceOf` (copy-range.ts) says what is to be read. */
   readonly source?: Buffer | undefined
 }

@@ -1,5 +1,14 @@
 import type { Effect } from '../store/effect.ts'
-import { contentsKey, holesKey, inodeCounter, inodeKey, locksKey, orphanKey, xattrsKey } from '../store/keys.ts'
+import {
+  contentsKey,
+  holdKey,
+  holesKey,
+  inodeCounter,
+  inodeKey,
+  locksKey,
+  orphanKey,
+  xattrsKey,
+} from '../store/keys.ts'
 import { decodeCounter, decodeInode, encodeCounter } from '../store/records.ts'
 import { Draft } from './draft.ts'
 import type { View } from './view.ts'
@@ -18,7 +27,7 @@ export function reap(view: View, inos: Iterable<bigint>): readonly Effect[] {
     if (blob !== 0n) draft.blob({ kind: 'blob.delete', blob })
     draft.delete(orphanKey(ino))
     draft.delete(inodeKey(ino))
-    for (const key of [contentsKey(ino), holesKey(ino), xattrsKey(ino), locksKey(ino)])
+    for (const key of [contentsKey(ino), holdKey(ino), holesKey(ino), xattrsKey(ino), locksKey(ino)])
       if (draft.get(key) !== undefined) draft.delete(key)
     reaped++
   }

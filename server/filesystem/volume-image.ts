@@ -1,4 +1,5 @@
 import type { Key } from '../../proto/ids.ts'
+import { decodeHold, type Hold } from '../store/hold-records.ts'
 import { decodeHoles } from '../store/holes-record.ts'
 import { inodeCounter, nameHash, type ParsedKey, parseKey } from '../store/keys.ts'
 import { decodeLocks } from '../store/lock-records.ts'
@@ -20,6 +21,7 @@ export interface VolumeImage {
   readonly contents: Map<bigint, number>
   /** By inode: the sessions that have locks on it. */
   readonly locks: Map<bigint, ReadonlySet<bigint>>
+  readonly holds: Map<bigint, Hold>
   readonly sessions: Set<bigint>
   readonly xattrs: Map<bigint, readonly records.Xattr[]>
   /** By inode: how many blocks are holes. */
@@ -37,6 +39,7 @@ export function loadImage(state: Iterable<readonly [Key, Uint8Array]>, found: st
     orphans: new Set(),
     contents: new Map(),
     locks: new Map(),
+    holds: new Map(),
     sessions: new Set(),
     xattrs: new Map(),
     holes: new Map(),
@@ -93,6 +96,9 @@ function loadOne(
       return
     case 'locks':
       volume.locks.set(parsed.ino, new Set(decodeLocks(value).map(({ session }) => session)))
+      return
+    case 'hold':
+      volume.holds.set(parsed.ino, decodeHold(value))
       return
     case 'session':
       volume.sessions.add(parsed.session)

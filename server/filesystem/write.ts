@@ -3,6 +3,7 @@ import type { Caller, Write } from '../../proto/generated/file-service.ts'
 import { sizeBytesMax, writeContents } from './contents.ts'
 import { Draft } from './draft.ts'
 import { demandMutable } from './flags.ts'
+import { demandHold, takeHold } from './holds.ts'
 import { changeInode, loadInode, written } from './inode.ts'
 import { isDirectory, isRegular } from './mode.ts'
 import type { At, Outcome } from './outcome.ts'
@@ -13,12 +14,15 @@ import type { View } from './view.ts'
  * Rights were checked when it was opened. Short where a file can't grow further. The reply says where the bytes went,
  * which with `append` is the end as it is now, and how long the file is after it. Effects share memory with `op.data`.
  *
- * @throws FsError ESTALE, EISDIR, EINVAL (not a regular file), EPERM (immutable), EFBIG
+ * What was held back is of the time when it returned, which may be before something else changed the inode.
+ *
+ * @throws FsError ESTALE, EISDIR, EINVAL (not a regular file), EPERM (immutable), EFBIG, EIO (its hold stands no more)
  */
 export function write(view: View, caller: Caller, op: Write, at: At): Outcome {
   const inode = loadInode(view, op.ino)
   if (isDirectory(inode)) throw new FsError('EISDIR', 'a directory is not written to', { ino: op.ino })
   if (!isRegular(inode)) throw new FsError('EINVAL', 'it has no contents here', { ino: op.ino })
+  if (op.hold !== undefined) demandHold(view, op.ino, op.hold, at)
   demandMutable(inode)
   const offset = op.append ? BigInt(inode.size) : op.offset
   if (op.data.length === 0) return written({ length: 0, offset, size: inode.size, effects: [] })
@@ -29,6 +33,10 @@ export function write(view: View, caller: Caller, op: Write, at: At): Outcome {
   const draft = new Draft(view)
   const mode = modeAfterWrite(draft, { ino: op.ino, inode }, caller, op.killPrivileges)
   const extent = writeContents(draft, op.ino, inode, from, data)
-  changeInode(draft, op.ino, inode, { ...extent, mode, mtimeNs: at.nowNs, ctimeNs: at.nowNs })
-  return written({ length: data.length, offset, size: extent.size, effects: draft.effects() })
+  const { ageNs } = op
+  const whenNs = at.nowNs - (ageNs ?? 0n)
+  const ctimeNs = ageNs !== undefined && whenNs < inode.ctimeNs ? inode.ctimeNs : whenNs
+  changeInode(draft, op.ino, inode, { ...extent, mode, mtimeNs: whenNs, ctimeNs })
+  const hold = takeHold(draft, op.ino, op.take, at)
+  return written({ length: data.length, offset, size: extent.size, hold, effects: draft.effects() })
 }

@@ -1,5 +1,5 @@
 import { errnos } from '../../proto/errno.ts'
-import type { ClientFrame, Heartbeat, Hello, Request, ServerFrame } from '../../proto/generated/file-service.ts'
+import type { ClientFrame, Heartbeat, Hello, Hold, Request, ServerFrame } from '../../proto/generated/file-service.ts'
 import type { SessionAlive } from '../../proto/generated/peer-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import { routeOf } from '../../proto/route.ts'
@@ -128,6 +128,11 @@ export class Attachment {
     const session = this.#session ?? this.#resuming
     if (session === undefined) return undefined
     return { session, round: this.#round, openOrphans: [...this.#open], attach: this.#leases.attach }
+  }
+
+  /** Somebody waits for a hold of the session's. */
+  recallHold(hold: Hold): void {
+    if (this.#session !== undefined) this.#stream.send({ kind: { $case: 'recallHold', value: { hold } } })
   }
 
   async #attach(hello: Hello): Promise<void> {

@@ -1,4 +1,4 @@
-import type { OrphanRound, SessionAlive } from '../../proto/generated/peer-service.ts'
+import type { OrphanRound, RecallHold, SessionAlive } from '../../proto/generated/peer-service.ts'
 import type { Ms } from '../../replication/ports.ts'
 import type { Attachment } from './attachment.ts'
 
@@ -47,6 +47,11 @@ export class Attachments {
   /** A client has come, or has answered the present round of orphans. */
   changed(): void {
     this.#ports.report()
+  }
+
+  /** Asks the session for a hold, if it is here. */
+  recallHold({ session, hold }: RecallHold): void {
+    if (hold !== undefined) this.#bySession.get(session)?.recallHold(hold)
   }
 
   /** The client of that session, if it is here. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import type { Hello } from '../../proto/generated/file-service.ts'
+import type { Caller, Hello } from '../../proto/generated/file-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import type { Position } from '../../replication/entry.ts'
 import type { Forwards, Handed, HandedAnswer } from './forwards.ts'
 import type { Answer, Change, ReplicaPort, Wanted } from './ports.ts'
+import type { ReadHow } from './reads.ts'
 
 /** Who decides what is handed over, when this member is the primary. */
 export interface Decider {
@@ -35,6 +36,13 @@ export class Changes {
     if (answer === 'untouched' || answer === undefined) return answer
     assert(answer.kind !== 'opened', 'a change was answered as if it opened a session')
     return answer
+  }
+
+  /** Has the primary ask for the holds that others have on these; see ReadPorts. */
+  async release(inos: bigint[], caller: Caller, { seen, session, wanted }: ReadHow): Promise<Answer | undefined> {
+    const operation = { $case: 'awaitRelease', value: { inos } } as const
+    const answer = await this.submit({ session, slot: 0, seq: 0n, caller, operation }, { seen, wanted })
+    return answer === 'untouched' ? undefined : answer
   }
 
   /** The session's number, or why there is none. Asking twice under one nonce opens one session. */

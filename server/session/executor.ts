@@ -5,21 +5,25 @@ import type { Log } from '../../replication/ports.ts'
 import { sourceOf } from '../filesystem/copy-range.ts'
 import { asBuffer } from '../filesystem/inode.ts'
 import { operate } from '../filesystem/operate.ts'
+import type { View } from '../filesystem/view.ts'
 import { encodeBody } from '../store/body.ts'
 import type { Effect } from '../store/effect.ts'
 import { replyKey, sessionKey } from '../store/keys.ts'
 import { decodeReply, encodeReply, type ReplyRecord } from '../store/session-records.ts'
 import type { Commits } from './commits.ts'
+import type { Holds } from './holds.ts'
 import type { Locks } from './locks.ts'
 import {
   type Attempt,
   type Change,
+  type FileCall,
   type FileResult,
   type ReplicaPort,
   type StatePort,
   slotsMax,
   type WallClock,
 } from './ports.ts'
+import { RecordingView } from './recording-view.ts'
 
 export interface ExecutorPorts {
   readonly replica: ReplicaPort
@@ -28,6 +32,7 @@ export interface ExecutorPorts {
   readonly nowNs: WallClock
   readonly log: Log
   readonly locks: Locks
+  readonly holds: Holds
   /** What every in-sync member has room for, of what makes the volume bigger. */
   readonly freeBytes: () => number
   /** Resolves when the store has caught up; undefined while it does not lag. */
@@ -71,7 +76,15 @@ export class Executor {
       // Misordered: answered long ago. Unless another primary knows better.
       return replica.mayRead() ? this.#refusal('EINVAL') : { kind: 'elsewhere' }
     }
-    const { errno, reply, effects } = this.#decide(change, source)
+    // An access time depends on nothing that is held back.
+    const looks = this.#ports.holds.isUsed && change.operation.$case !== 'noteReads'
+    const view = looks ? new RecordingView(state.pending) : undefined
+    const { errno, reply, effects } = this.#decide(change, view ?? state.pending, source)
+    const inTheWay = view === undefined ? [] : this.#ports.holds.inTheWay(view.keys, session)
+    if (inTheWay.length > 0) {
+      const released = await this.#ports.holds.released(inTheWay, session)
+      return released ? await this.execute(change) : { kind: 'elsewhere' }
+    }
     const record = encodeReply({ seq, errno, reply: reply === undefined ? nothing : encodedReply(reply) })
     const proposal = replica.propose(encodeBody([...effects, { kind: 'put', key, value: record }]))
     switch (proposal.outcome) {
@@ -81,6 +94,7 @@ export class Executor {
         return this.#full()
       case 'proposed': {
         this.#ports.locks.proposed(change)
+        this.#ports.holds.proposed(effects, writtenUnderHold(change.operation))
         const { commits } = this.#ports
         const committed = await commits.reached(proposal.seq)
         return committed
@@ -99,17 +113,17 @@ export class Executor {
     return { kind: 'ended' }
   }
 
-  #decide(change: Change, source: Buffer | undefined): Decision {
-    const { state, nowNs, locks, log } = this.#ports
+  #decide(change: Change, view: View, source: Buffer | undefined): Decision {
+    const { nowNs, locks, log } = this.#ports
     const { caller, operation, session } = change
     try {
-      const freeBytes = grows(operation) ? this.#ports.freeBytes() : undefined
+      const freeBytes = grows(operation) ? this.#freeFor(operation) : undefined
       if (freeBytes !== undefined && freeBytes <= 0) throw new FsError('ENOSPC', 'a member has too little space left')
-      const at = { nowNs: nowNs(), session, freeBytes, source }
+      const at = { nowNs: nowNs(), session, freeBytes, source, mayHold: this.#mayHold(change) }
       const isLock = operation.$case === 'lock'
       const { reply, effects } = isLock
         ? locks.attempt(change, operation.value, at)
-        : operate(state.pending, caller, operation, at)
+        : operate(view, caller, operation, at)
       return { errno: 0, reply, effects }
     } catch (error) {
       if (error instanceof FsError) return { errno: errnos[error.errno], reply: undefined, effects: [] }
@@ -118,6 +132,19 @@ export class Executor {
       log('request.poisoned', { operation: operation.$case, error: String(error), stack: stackOf(error) })
       return { errno: errnos.EIO, reply: undefined, effects: [] }
     }
+  }
+
+  /** What is kept for holds is there for what was held back. */
+  #freeFor(operation: FileCall): number {
+    const { freeBytes, holds } = this.#ports
+    return writtenUnderHold(operation) === undefined ? freeBytes() - holds.reservedBytes : freeBytes()
+  }
+
+  #mayHold({ operation, session }: Change): boolean {
+    if (operation.$case === 'create')
+      return operation.value.take !== undefined && this.#ports.holds.mayTake(session, undefined)
+    if (operation.$case !== 'write' || operation.value.take === undefined) return false
+    return this.#ports.holds.mayTake(session, operation.value.ino)
   }
 
   /**
@@ -164,6 +191,10 @@ export class Executor {
     return { kind: 'done', errno: errnos[errno], reply: undefined, position: this.#ports.commits.here }
   }
 }
+
+/** The inode of a write that was held back. */
+const writtenUnderHold = (call: FileCall): bigint | undefined =>
+  call.$case === 'write' && call.value.hold !== undefined ? call.value.ino : undefined
 
 /** Rights were checked when the files were opened. */
 const nobody: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }

@@ -1,9 +1,9 @@
 import { errnos, FsError } from '../../proto/errno.ts'
-import type { AwaitLock } from '../../proto/generated/file-service.ts'
+import type { AwaitLock, AwaitRelease } from '../../proto/generated/file-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import type { Log, Space } from '../../replication/ports.ts'
 import { format, type Owner } from '../filesystem/format.ts'
-import { rootIno } from '../filesystem/inode.ts'
+import { done, rootIno } from '../filesystem/inode.ts'
 import { operate } from '../filesystem/operate.ts'
 import { space as spaceReply } from '../filesystem/statfs.ts'
 import { encodeBody } from '../store/body.ts'
@@ -12,11 +12,13 @@ import type { Decider } from './changes.ts'
 import type { Commits } from './commits.ts'
 import type { Executor } from './executor.ts'
 import type { Handed, HandedAnswer } from './forwards.ts'
+import type { Holds } from './holds.ts'
 import type { Locks } from './locks.ts'
 import { freshNumbers } from './numbers.ts'
 import type { Orphans } from './orphans.ts'
 import type { Attempt, Change, ReplicaPort, StatePort, WallClock } from './ports.ts'
 import { lostSince } from './positions.ts'
+import { RecordingView } from './recording-view.ts'
 import type { Sessions } from './sessions.ts'
 import type { Tickets } from './tickets.ts'
 
@@ -28,6 +30,7 @@ export interface LeaderPorts {
   readonly sessions: Sessions
   readonly orphans: Orphans
   readonly locks: Locks
+  readonly holds: Holds
   readonly flushes: Tickets<'flushed' | 'lost'>
   readonly nowNs: WallClock
   /** To whom the top of a new volume belongs. */
@@ -56,7 +59,7 @@ export class Leader implements Decider {
   async look(): Promise<void> {
     const { replica, self } = this.#ports
     if (replica.primary() !== self) {
-      if (this.#reign !== undefined) this.#ports.locks.end()
+      if (this.#reign !== undefined) this.#endReign()
       this.#reign = undefined
     } else if (this.#reign === undefined && replica.mayChange()) {
       const reign = { ready: false }
@@ -66,6 +69,11 @@ export class Leader implements Decider {
       if (begun) reign.ready = true
       else this.#reign = undefined
     }
+  }
+
+  #endReign(): void {
+    this.#ports.locks.end()
+    this.#ports.holds.end()
   }
 
   /** About once a second. */
@@ -84,13 +92,14 @@ export class Leader implements Decider {
     const { commits, replica } = this.#ports
     if (replica.standing(handed.seen) === 'lost') return lostSince(commits.here)
     if (change.operation.$case === 'awaitLock') return await this.#awaitLock(change, change.operation.value)
+    if (change.operation.$case === 'awaitRelease') return await this.#awaitRelease(change, change.operation.value)
     if (change.operation.$case === 'fsync') return await this.#flush(change)
     if (change.operation.$case === 'statfs') return this.#statfs(change)
     return await this.#ports.executor.execute(change)
   }
 
   async #begin(): Promise<boolean> {
-    const { commits, locks, nowNs, orphans, replica, sessions, state, log } = this.#ports
+    const { commits, holds, locks, nowNs, orphans, replica, sessions, state, log } = this.#ports
     if (state.pending.get(inodeKey(rootIno)) === undefined) {
       const proposal = replica.propose(encodeBody(format({ nowNs: nowNs() }, this.#ports.owner)))
       if (proposal.outcome !== 'proposed' || !(await commits.reached(proposal.seq))) return false
@@ -100,6 +109,7 @@ export class Leader implements Decider {
     if (numbers.length > 0 && replica.propose(encodeBody(numbers)).outcome !== 'proposed') return false
     await sessions.begin()
     await locks.begin()
+    await holds.begin()
     orphans.begin(replica.status().epoch)
     return true
   }
@@ -113,12 +123,23 @@ export class Leader implements Decider {
     return replica.mayRead() ? answer : { kind: 'elsewhere' }
   }
 
+  async #awaitRelease({ session }: Change, { inos }: AwaitRelease): Promise<Attempt> {
+    const { executor, holds, replica, state } = this.#ports
+    if (!replica.mayChange()) return { kind: 'elsewhere' }
+    if (state.pending.get(sessionKey(session)) === undefined) return await executor.ended(session)
+    const released = await holds.releasedForAll(inos, session)
+    return released && replica.mayRead() ? this.#done(0, done) : { kind: 'elsewhere' }
+  }
+
   /** Everything acknowledged so far, of any inode, to the disks of the whole set. */
-  async #flush({ caller, operation }: Change): Promise<Attempt> {
-    const { state, flushes, replica, nowNs } = this.#ports
+  async #flush({ caller, operation, session }: Change): Promise<Attempt> {
+    const { state, flushes, holds, replica, nowNs } = this.#ports
     if (!replica.mayChange()) return { kind: 'elsewhere' }
     try {
-      const { reply } = operate(state.committed, caller, operation, { nowNs: nowNs() })
+      const view = new RecordingView(state.committed)
+      const { reply } = operate(view, caller, operation, { nowNs: nowNs() })
+      // What another host has written and holds back is written to the file, too.
+      if (!(await holds.releasedForAll(holds.inTheWay(view.keys, session), session))) return { kind: 'elsewhere' }
       const outcome = await flushes.ask((ticket) => replica.flush(ticket))
       return outcome === 'lost' ? { kind: 'elsewhere' } : this.#done(0, reply)
     } catch (error) {

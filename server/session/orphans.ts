@@ -4,6 +4,7 @@ import type { Log } from '../../replication/ports.ts'
 import { reap } from '../filesystem/reap.ts'
 import { encodeBody } from '../store/body.ts'
 import { orphanKey, parseKey, prefixes } from '../store/keys.ts'
+import type { Holds } from './holds.ts'
 import type { ReplicaPort, StatePort } from './ports.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -16,6 +17,7 @@ export interface OrphanPorts {
   readonly replica: ReplicaPort
   readonly state: StatePort
   readonly sessions: Sessions
+  readonly holds: Pick<Holds, 'proposed'>
   readonly log: Log
   /** Lets every provider, this member included, ask its sessions. */
   readonly ask: (round: OrphanRound) => void
@@ -66,13 +68,14 @@ export class Orphans {
   }
 
   async #reap(): Promise<void> {
-    const { replica, sessions, state, log } = this.#ports
+    const { holds, replica, sessions, state, log } = this.#ports
     const open = new Set<bigint>()
     for (const session of sessions.all()) for (const ino of session.open) open.add(ino)
     const dead = this.#round.orphans.filter((ino) => !open.has(ino))
     for (let at = 0; at < dead.length; at += reapedAtOnce) {
       const effects = reap(state.pending, dead.slice(at, at + reapedAtOnce))
       if (effects.length > 0 && replica.propose(encodeBody(effects)).outcome !== 'proposed') return
+      holds.proposed(effects)
       await turn()
     }
     if (dead.length > 0) log('orphans.reaped', { reaped: dead.length })

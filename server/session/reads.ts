@@ -1,16 +1,18 @@
 import { errnos, FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
-import type { Key, NodeId, Seq } from '../../proto/ids.ts'
+import type { NodeId, Seq } from '../../proto/ids.ts'
 import type { Position } from '../../replication/entry.ts'
 import type { Log } from '../../replication/ports.ts'
+import { heldByOthers } from '../filesystem/holds.ts'
 import { operate } from '../filesystem/operate.ts'
 import type { Outcome } from '../filesystem/outcome.ts'
 import { listing } from '../filesystem/readdir.ts'
-import type { View } from '../filesystem/view.ts'
 import { inodeKey } from '../store/keys.ts'
+import type { Changes } from './changes.ts'
 import type { Commits } from './commits.ts'
 import type { Answer, FileCall, FileResult, ReplicaPort, StatePort, WallClock, Wanted } from './ports.ts'
 import { lostSince } from './positions.ts'
+import { RecordingView } from './recording-view.ts'
 import type { Tickets } from './tickets.ts'
 
 export interface ReadPorts {
@@ -23,6 +25,7 @@ export interface ReadPorts {
   readonly log: Log
   /** Resolves when something about this member's role may have changed, or soon. */
   readonly changed: () => Promise<void>
+  readonly changes: Pick<Changes, 'release'>
 }
 
 export interface ReadHow {
@@ -42,7 +45,8 @@ export class Reads {
 
   /** Waits while this member may not read; when the answer is not wanted any more it is EINTR. */
   async answer(caller: Caller, call: FileCall, how: ReadHow): Promise<Answer> {
-    const { seen, session, wanted } = how
+    const { session, wanted } = how
+    let { seen } = how
     const { commits, replica, changed, self } = this.#ports
     let asked = false
     while (!wanted.closed && !wanted.cancelled) {
@@ -66,6 +70,13 @@ export class Reads {
       // What is committed at the primary is what is committed. At a mirror, an entry that was dirty while we read and has
       // been committed since would not be found among the dirty keys any more.
       const known = replica.primary() === self || (commits.committed === from && !this.#dirty(view))
+      const held = heldByOthers(view, [...view.keys], session)
+      if (held.length > 0) {
+        const released = await this.#ports.changes.release(held, caller, { seen, session, wanted })
+        if (released?.kind === 'ended' || (released?.kind === 'done' && released.errno !== 0)) return released
+        if (released?.kind === 'done') seen = released.position
+        continue
+      }
       if (asked || known) return result.kind === 'done' ? { ...result, at: from } : result
       asked = await this.#upToDate()
     }
@@ -137,21 +148,6 @@ export class Reads {
 
 type Part = NonNullable<Outcome['blobRead']>
 type Scan = NonNullable<Outcome['scan']>
-
-/** Remembers what an answer depends on (R19). */
-class RecordingView implements View {
-  readonly keys: Key[] = []
-  readonly #view: View
-
-  constructor(view: View) {
-    this.#view = view
-  }
-
-  get(key: Key): Uint8Array | undefined {
-    this.keys.push(key)
-    return this.#view.get(key)
-  }
-}
 
 /** An answer that takes so many ticks was lost: messages may be. */
 const answerTicks = 4

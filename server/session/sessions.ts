@@ -10,6 +10,7 @@ import { decodeCounter, encodeCounter } from '../store/records.ts'
 import { decodeSession, encodeSession, type SessionRecord } from '../store/session-records.ts'
 import type { Commits } from './commits.ts'
 import type { HandedAnswer } from './forwards.ts'
+import type { Holds } from './holds.ts'
 import type { Locks } from './locks.ts'
 import { type Attempt, type ReplicaPort, type StatePort, slotsMax, type WallClock } from './ports.ts'
 
@@ -42,6 +43,7 @@ export interface SessionPorts {
   readonly now: () => Ms
   readonly log: Log
   readonly locks: Locks
+  readonly holds: Holds
   readonly timeoutMs: number
 }
 
@@ -145,7 +147,7 @@ export class Sessions {
 
   /** Where the entry stands; undefined: it can't be ended now. */
   #end(session: bigint): Seq | undefined {
-    const { locks, replica, state } = this.#ports
+    const { holds, locks, replica, state } = this.#ports
     if (!replica.mayChange()) return undefined
     const keys = [sessionKey(session), placeKey(session)]
     for (let slot = 0; slot < slotsMax; slot++) keys.push(replyKey(session, slot))
@@ -157,11 +159,12 @@ export class Sessions {
       const { next, used } = decodeCounter(counter)
       effects.push({ kind: 'put', key: sessionCounter, value: encodeCounter({ next, used: Math.max(used - 1, 0) }) })
     }
-    effects.push(...locks.freeing(session))
+    effects.push(...locks.freeing(session), ...holds.freeing(session))
     const proposal = replica.propose(encodeBody(effects))
     if (proposal.outcome !== 'proposed') return undefined
     this.#live.delete(session)
     locks.onSessionEnded(session)
+    holds.onSessionEnded(session)
     return proposal.seq
   }
 

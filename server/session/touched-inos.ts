@@ -27,6 +27,7 @@ function inoOf(effect: Effect | HeadEffect): bigint | undefined {
       return parsed.ino
     case 'dentries':
       return parsed.parent
+    case 'hold': // given only with a change of the inode itself
     case 'locks': // nobody keeps them
     case 'orphan': // its inode says nlink 0
     case 'session':

@@ -16,11 +16,13 @@ import { type Key, key } from '../../proto/ids.ts'
  * | `n` name | a counter |
  * | `s` session | a session |
  * | `p` session | where the session may have leases |
+ * | `w` ino | the hold on the file: who may answer writes to it; absent when nobody may |
  * | `r` session, slot (4 bytes) | the last reply of a slot |
  */
 export const prefixes = {
   contents: key('c'),
   dentries: key('d'),
+  hold: key('w'),
   holes: key('h'),
   inode: key('i'),
   locks: key('l'),
@@ -44,6 +46,9 @@ export const contentsKey = (ino: bigint): Key => numbered(0x63, ino)
 export const xattrsKey = (ino: bigint): Key => numbered(0x78, ino)
 export const locksKey = (ino: bigint): Key => numbered(0x6c, ino)
 export const holesKey = (ino: bigint): Key => numbered(0x68, ino)
+export const holdKey = (ino: bigint): Key => numbered(0x77, ino)
+/** Of the inode that an inode's key names. */
+export const holdKeyOf = (inode: Key): Key => key(prefixes.hold + inode.slice(1))
 export const orphanKey = (ino: bigint): Key => numbered(0x6f, ino)
 export const placeKey = (session: bigint): Key => numbered(0x70, session)
 export const sessionKey = (session: bigint): Key => numbered(0x73, session)
@@ -81,7 +86,7 @@ export function nameHash(name: Uint8Array): number {
 
 /** What a key is; undefined for anything that is no replicated key. */
 export type ParsedKey =
-  | { readonly kind: 'inode' | 'contents' | 'holes' | 'xattrs' | 'locks' | 'orphan'; readonly ino: bigint }
+  | { readonly kind: 'inode' | 'contents' | 'hold' | 'holes' | 'xattrs' | 'locks' | 'orphan'; readonly ino: bigint }
   | { readonly kind: 'dentries'; readonly parent: bigint; readonly hash: number }
   | { readonly kind: 'session' | 'place'; readonly session: bigint }
   | { readonly kind: 'reply'; readonly session: bigint; readonly slot: number }

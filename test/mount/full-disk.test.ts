@@ -19,7 +19,7 @@ const cluster = await Cluster.start(t, {
     const [image, store] = [join(state, '..', 'disk.img'), join(state, small)]
     mkdirSync(store, { mode: 0o700 })
     await mustRun('truncate', ['-s', `${diskMib}M`, image])
-    await mustRun('mkfs.ext4', ['-q', '-m', '0', image])
+    await mustRun('mkfs.ext4', ['-q', '-m', '0', '-b', '4096', image])
     await mustRun('mount', ['-o', 'loop', image, store])
   },
 })

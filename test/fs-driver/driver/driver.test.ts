@@ -12,6 +12,8 @@ import { opcodes } from '../../../fs-driver/protocol/opcode.ts'
 import type { ReplyBody } from '../../../fs-driver/protocol/reply.ts'
 import { resentBit } from '../../../fs-driver/protocol/request.ts'
 import type { CallIdentity, FileCall, FileClient, FileResult } from '../../../fs-driver/router/file-client.ts'
+import { ExtentFile } from '../../../fs-driver/write-behind/extent-file.ts'
+import { WriteBehind } from '../../../fs-driver/write-behind/write-behind.ts'
 import { errnos, FsError } from '../../../proto/errno.ts'
 import type { Caller } from '../../../proto/generated/file-service.ts'
 import { attributesOf } from '../../fixtures/attributes.ts'
@@ -30,7 +32,8 @@ interface Asked {
 function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
   const folder = mkdtempSync(path.join(tmpdir(), 'banyan-driver-'))
   const state = DriverState.open(path.join(folder, 'state'), { resend: false })
-  t.teardown(() => {
+  t.teardown(async () => {
+    await writeBehind.end()
     state.close()
     rmSync(folder, { recursive: true })
   })
@@ -44,6 +47,16 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
       new Promise((resolve, reject) => void asked.push({ call, caller, how, resolve, reject })),
     answered: (unique) => void answered.push(unique),
   }
+  const { coherence } = quietCaches()
+  const log = { debug: () => {}, info: () => {}, error: (event: string) => void errors.push(event) }
+  const writeBehind = new WriteBehind({
+    client: () => client,
+    coherence,
+    file: new ExtentFile(path.join(folder, 'writes'), { resend: false }),
+    open: state.handles,
+    nowMs: () => 0,
+    log,
+  })
   const status = () => ({ groups: groups(), dying })
   const driver = new Driver({
     kernel: {
@@ -56,11 +69,13 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     },
     client,
     state,
-    coherence: quietCaches().coherence,
+    coherence,
+    writeBehind,
     callers: new Callers(status, () => 0),
     interruptions: new Interruptions(status, () => 0),
     wanted: wantedCapabilities,
-    log: { debug: () => {}, info: () => {}, error: (event) => void errors.push(event) },
+    unavailableMs: 60_000,
+    log,
   })
   const send = (bytes: Buffer<ArrayBuffer>) => driver.onMessage(frameOf(bytes), bytes.length)
   const settled = () => new Promise<void>((resolve) => setImmediate(resolve))

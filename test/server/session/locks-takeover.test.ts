@@ -112,7 +112,16 @@ class World {
 
   #newSessions(): Sessions {
     const { commits, replica, state } = this.memory
-    const common = { commits, replica, state, locks: this.#locks, nowNs: () => 1n, now: () => 0, log: () => {} }
+    const common = {
+      commits,
+      replica,
+      state,
+      locks: this.#locks,
+      holds: this.memory.holds(),
+      nowNs: () => 1n,
+      now: () => 0,
+      log: () => {},
+    }
     return new Sessions({ ...common, timeoutMs: 1000 })
   }
 

@@ -224,7 +224,9 @@ void t.test(
     const third = primary.wait(3n, 1n, { start: 0n, end: 4n })
     const { commits, replica, state } = primary.memory
     const { locks } = primary
-    const common = { commits, replica, state, locks, nowNs: () => 1n, now: () => primary.clock.now, log: () => {} }
+    const now = (): number => primary.clock.now
+    const holds = primary.memory.holds()
+    const common = { commits, replica, state, locks, holds, nowNs: () => 1n, now, log: () => {} }
     const sessions = new Sessions({ ...common, timeoutMs: 1000 })
     await sessions.begin()
     const before = primary.memory.last

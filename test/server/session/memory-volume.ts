@@ -6,6 +6,7 @@ import type { ReplicaStatus } from '../../../replication/status.ts'
 import { format } from '../../../server/filesystem/format.ts'
 import { Commits } from '../../../server/session/commits.ts'
 import { Executor } from '../../../server/session/executor.ts'
+import { type HoldPorts, Holds } from '../../../server/session/holds.ts'
 import { Locks } from '../../../server/session/locks.ts'
 import type { ReplicaPort, StatePort } from '../../../server/session/ports.ts'
 import { decodeBody } from '../../../server/store/body.ts'
@@ -130,8 +131,19 @@ export class MemoryVolume {
     return new Locks({ state: this.state, commits: this.commits, now })
   }
 
+  holds(options: { readonly now?: () => number; readonly ask?: HoldPorts['ask'] } = {}): Holds {
+    const { now = () => 0, ask = () => {} } = options
+    const { replica, state, commits } = this
+    return new Holds({ replica, state, commits, now, ask, freeBytes: () => 2 ** 40, log: () => {} })
+  }
+
   executor(
-    options: { readonly hasSpace?: () => boolean; readonly log?: (event: string) => void; readonly locks?: Locks } = {},
+    options: {
+      readonly hasSpace?: () => boolean
+      readonly log?: (event: string) => void
+      readonly locks?: Locks
+      readonly holds?: Holds
+    } = {},
   ): Executor {
     return new Executor({
       replica: this.replica,
@@ -140,6 +152,7 @@ export class MemoryVolume {
       nowNs: () => 7n,
       log: options.log ?? (() => {}),
       locks: options.locks ?? this.locks(),
+      holds: options.holds ?? this.holds(),
       freeBytes: () => (options.hasSpace?.() === false ? 0 : 2 ** 40),
       room: () => undefined,
     })

@@ -46,6 +46,7 @@ class Member {
       nowNs: () => 7n,
       log: () => {},
       changed: this.roles.changed,
+      changes: { release: async () => undefined },
     })
   }
 

@@ -28,6 +28,7 @@ function sessionsOf(memory: MemoryVolume, clock: { now: number }): Sessions {
     now: () => clock.now,
     log: () => {},
     locks: memory.locks(),
+    holds: memory.holds(),
     timeoutMs: 1000,
   })
 }

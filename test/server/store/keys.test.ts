@@ -14,6 +14,8 @@ void t.test('a key says what it was made of', async (t) => {
     [keys.contentsKey(2n ** 64n - 1n), { kind: 'contents', ino: 2n ** 64n - 1n }],
     [keys.xattrsKey(255n), { kind: 'xattrs', ino: 255n }],
     [keys.locksKey(9n), { kind: 'locks', ino: 9n }],
+    [keys.holdKey(9n), { kind: 'hold', ino: 9n }],
+    [keys.holdKeyOf(keys.inodeKey(9n)), { kind: 'hold', ino: 9n }],
     [keys.orphanKey(256n), { kind: 'orphan', ino: 256n }],
     [keys.dentriesKey(3n, keys.nameHashMax), { kind: 'dentries', parent: 3n, hash: keys.nameHashMax }],
     [keys.sessionKey(7n), { kind: 'session', session: 7n }],
@@ -92,6 +94,8 @@ function rebuilt(parsed: keys.ParsedKey): Key {
       return keys.xattrsKey(parsed.ino)
     case 'locks':
       return keys.locksKey(parsed.ino)
+    case 'hold':
+      return keys.holdKey(parsed.ino)
     case 'orphan':
       return keys.orphanKey(parsed.ino)
     case 'dentries':

@@ -1,0 +1,169 @@
+import { holdsMax } from '../../proto/holds.ts'
+import { Restless } from '../cache/restless.ts'
+import type { FileCall, FileResult } from '../router/file-client.ts'
+
+/** One hold of this driver's session. */
+export interface Held {
+  readonly ino: bigint
+  readonly number: bigint
+  /** How long the file is, with what is held back; undefined: the next write says it. */
+  size: bigint | undefined
+  /** Somebody wants it, or nobody needs it: nothing more is held back under it. */
+  leaving: boolean
+  /** Since then nothing was written. */
+  usedMs: number
+}
+
+/** After somebody else wanted it, a hold is not asked for again for so long. */
+const restMs = 2_000
+
+/** Changes of one file that were sent and are not answered; `overlapped`: at one moment there was more than one. */
+interface Changing {
+  count: number
+  overlapped: boolean
+}
+
+/** Which holds this driver has, and asks for. Numbers are of the host's monotonic clock: no driver of a mount uses one twice. */
+export class Holds {
+  readonly #nowMs: () => number
+  readonly #held = new Map<bigint, Held>()
+  /** Numbers that were asked for, and not answered. */
+  readonly #asking = new Set<bigint>()
+  readonly #askingFor = new Set<bigint>()
+  readonly #changing = new Map<bigint, Changing>()
+  readonly #recalled = new Restless(restMs)
+  #last = 0n
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  all(): Iterable<Held> {
+    return this.#held.values()
+  }
+
+  get(ino: bigint): Held | undefined {
+    return this.#held.get(ino)
+  }
+
+  /** It may be the number of a hold that the session is about to have. */
+  isAsking(number: bigint): boolean {
+    return this.#asking.has(number)
+  }
+
+  /** A hold under which may be held back what is written now. */
+  usable(ino: bigint): (Held & { size: bigint }) | undefined {
+    const held = this.#held.get(ino)
+    if (held?.size === undefined || held.leaving || this.#changing.has(ino)) return undefined
+    return held as Held & { size: bigint }
+  }
+
+  isChanging(ino: bigint): boolean {
+    return this.#changing.has(ino)
+  }
+
+  /** What an earlier driver has held back was held back under it. */
+  inherit(ino: bigint, number: bigint): void {
+    this.#put(ino, number, undefined)
+  }
+
+  /** The servers have been told, or have ended the session. */
+  released({ ino, number }: Pick<Held, 'ino' | 'number'>): void {
+    if (this.#held.get(ino)?.number === number) this.#held.delete(ino)
+  }
+
+  /** Something was held back under it, which ends at `end`. */
+  wrote(held: Held, end: bigint): void {
+    held.usedMs = this.#nowMs()
+    if (held.size !== undefined && end > held.size) held.size = end
+  }
+
+  /** The session has ended. */
+  clear(): void {
+    this.#held.clear()
+  }
+
+  recalled(held: Held): void {
+    held.leaving = true
+    this.#recalled.stir(held.ino, this.#nowMs())
+  }
+
+  /** A change is about to be sent: the same, with the wish for a hold where one would be of use. */
+  asking(call: FileCall): FileCall {
+    if (this.#held.size >= holdsMax) return call
+    if (call.$case === 'create') {
+      if ((call.value.flags & accessMode) === 0 || (call.value.flags & openDsync) !== 0) return call
+      const take = this.#number()
+      return { $case: 'create', value: { ...call.value, take } }
+    }
+    if (call.$case !== 'write') return call
+    const { ino } = call.value
+    if (this.#held.has(ino) || this.#askingFor.has(ino) || this.#recalled.has(ino, this.#nowMs())) return call
+    this.#askingFor.add(ino)
+    return { $case: 'write', value: { ...call.value, take: this.#number() } }
+  }
+
+  began(call: FileCall): void {
+    const ino = resizedBy(call)
+    if (ino === undefined) return
+    const changing = this.#changing.get(ino)
+    if (changing === undefined) this.#changing.set(ino, { count: 1, overlapped: false })
+    else {
+      changing.count++
+      changing.overlapped = true
+    }
+  }
+
+  /** `result` undefined: it failed, or nobody knows. */
+  ended(call: FileCall, result: FileResult | undefined): void {
+    const take = call.$case === 'write' || call.$case === 'create' ? call.value.take : undefined
+    if (take !== undefined) this.#asking.delete(take)
+    if (take !== undefined && call.$case === 'write') this.#askingFor.delete(call.value.ino)
+    const alone = this.#end(call)
+    if (result?.$case === 'entry' && result.value.hold !== undefined && result.value.attributes !== undefined) {
+      this.#put(result.value.attributes.ino, result.value.hold, result.value.attributes.size)
+    }
+    const ino = resizedBy(call)
+    if (ino === undefined) return
+    if (result?.$case === 'written' && result.value.hold !== undefined) this.#put(ino, result.value.hold, undefined)
+    const held = this.#held.get(ino)
+    if (held !== undefined) held.size = alone ? sizeAfter(call, result) : undefined
+  }
+
+  #end(call: FileCall): boolean {
+    const ino = resizedBy(call)
+    const changing = ino === undefined ? undefined : this.#changing.get(ino)
+    if (ino === undefined || changing === undefined) return false
+    changing.count--
+    if (changing.count > 0) return false
+    this.#changing.delete(ino)
+    return !changing.overlapped
+  }
+
+  #put(ino: bigint, number: bigint, size: bigint | undefined): void {
+    this.#held.set(ino, { ino, number, size, leaving: false, usedMs: this.#nowMs() })
+  }
+
+  #number(): bigint {
+    const now = process.hrtime.bigint()
+    this.#last = now > this.#last ? now : this.#last + 1n
+    this.#asking.add(this.#last)
+    return this.#last
+  }
+}
+
+const accessMode = 3 // O_ACCMODE of Linux
+const openDsync = 0o10000 // O_DSYNC; O_SYNC has this bit, too
+const openTruncates = 0o1000 // O_TRUNC of Linux
+
+/** The file that may be longer or shorter after a change of our own. */
+function resizedBy(call: FileCall): bigint | undefined {
+  const { $case } = call
+  if ($case === 'write' || $case === 'setattr' || $case === 'fallocate' || $case === 'copyRange') return call.value.ino
+  return $case === 'open' && (call.value.flags & openTruncates) !== 0 ? call.value.ino : undefined
+}
+
+function sizeAfter(call: FileCall, result: FileResult | undefined): bigint | undefined {
+  if (call.$case === 'write' && result?.$case === 'written') return result.value.size
+  return result?.$case === 'attributes' ? result.value.size : undefined
+}
