@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { Cluster, type Test } from '../test/fixtures/cluster.ts'
 import { checkout } from '../test/fixtures/program.ts'
 import { benchTable, failures, type Measured, type Results } from './bench/table.ts'
+import { withOwnCluster } from './own-cluster.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -36,25 +37,11 @@ for (const tool of ['python3', 'fio', 'git', 'tar']) {
   process.exit(1)
 }
 
-const ends: (() => void | Promise<void>)[] = []
-let failed = false
-const host: Test = {
-  teardown: (end) => ends.push(end),
-  comment: (text) => process.stderr.write(`${text}\n`),
-  passing: () => !failed,
-}
+const passed = await withOwnCluster(bench, (message) => `the benchmark failed: ${message}`)
+if (!passed) process.exitCode = 1
 
-try {
-  await bench()
-} catch (error) {
-  failed = true
-  process.stderr.write(`the benchmark failed: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = 1
-} finally {
-  for (const end of ends) await end()
-}
-
-async function bench(): Promise<void> {
+/** @returns whether every workload ran as it should */
+async function bench(host: Test): Promise<boolean> {
   const runs = Number(options.runs ?? (options.quick ? 1 : 3))
   const cluster = await Cluster.start(host)
   const plainFolder = join(cluster.folder, 'plain')
@@ -73,7 +60,7 @@ async function bench(): Promise<void> {
   const section = [heading(runs), '', benchTable(places), '', ...faults.map((fault) => `- failed: ${fault}`)].join('\n')
   process.stdout.write(`${section.trimEnd()}\n`)
   if (options.write) writeSection(section.trimEnd())
-  if (faults.length > 0) process.exitCode = 1
+  return faults.length === 0
 }
 
 /** Runs every workload once in `directory`. Caches are made cold by dropping the page cache: a mount keeps nothing else. */

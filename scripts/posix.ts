@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Cluster, type Test } from '../test/fixtures/cluster.ts'
 import { mustRun } from '../test/fixtures/run.ts'
+import { withOwnCluster } from './own-cluster.ts'
 import { Killer } from './posix/killer.ts'
 import { runSuiteFile, suiteFiles } from './posix/suite.ts'
 
@@ -19,25 +20,10 @@ const { values, positionals } = parseArgs({
   options: { only: { type: 'string' }, kill: { type: 'string' }, on: { type: 'string' } },
 })
 
-const ends: (() => void | Promise<void>)[] = []
-let failed = false
-const host: Test = {
-  teardown: (end) => ends.push(end),
-  comment: (text) => process.stderr.write(`${text}\n`),
-  passing: () => !failed,
-}
+const passed = await withOwnCluster(posix, (message) => `banyan: ${message}`)
+process.exitCode = passed ? 0 : 1
 
-try {
-  failed = !(await posix())
-} catch (error) {
-  failed = true
-  process.stderr.write(`banyan: ${error instanceof Error ? error.message : String(error)}\n`)
-} finally {
-  for (const end of ends) await end()
-  process.exitCode = failed ? 1 : 0
-}
-
-async function posix(): Promise<boolean> {
+async function posix(host: Test): Promise<boolean> {
   const [folder] = positionals
   const { kill, on } = values
   if (folder === undefined || positionals.length > 1) throw new Error(`one folder is wanted. ${usage}`)
