@@ -4,11 +4,11 @@ import type { FileCall, FileClient } from './file-client.ts'
 
 const accessMode = 3 // O_ACCMODE
 
-/** Locks change no file; of a file system that is mounted read-only they are taken like of any other. */
-const locks: ReadonlySet<FileCall['$case']> = new Set(['lock', 'unlock', 'releaseLocks'])
+/** Changes of what a session has, and of no file: locks are taken on a read-only file system like on any other. */
+const ofSessions: ReadonlySet<FileCall['$case']> = new Set(['lock', 'unlock', 'releaseLocks', 'releaseHolds'])
 
 const changes = (call: FileCall): boolean =>
-  (routeOf(call) === 'change' && !locks.has(call.$case)) ||
+  (routeOf(call) === 'change' && !ofSessions.has(call.$case)) ||
   (call.$case === 'open' && (call.value.flags & accessMode) !== 0)
 
 /**

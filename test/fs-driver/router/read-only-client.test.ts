@@ -24,6 +24,7 @@ const rows: readonly (readonly [string, FileCall, 'asked' | 'EROFS'])[] = [
   ['a setxattr', calls.setxattr(7n, 'user.a', '1'), 'EROFS'],
   ['reads that are noted', { $case: 'noteReads', value: { reads: [] } }, 'EROFS'],
   ['an unlock', { $case: 'unlock', value: { range } }, 'asked'],
+  ['a hold given back', { $case: 'releaseHolds', value: { holds: [] } }, 'asked'],
   ['a release of locks', { $case: 'releaseLocks', value: { ino: 7n, handle: 1n } }, 'asked'],
 ]
 
