@@ -98,6 +98,7 @@ export class Coherence implements LeaseHolder {
   /** Told with heartbeats that are not answered: until then these are not leased, whatever an answer says. */
   readonly #telling: ReadonlySet<bigint>[] = []
   #forgetting: Promise<void> = Promise.resolve()
+  #term = 1
   /** Reads that wait for a lease: each is told of a recall. */
   readonly #waitingReads = new Map<bigint, Set<() => void>>()
 
@@ -297,6 +298,7 @@ export class Coherence implements LeaseHolder {
 
   /** R28: everything at once. */
   #forgetAll(): void {
+    this.#term++
     this.#untilMs = Number.NEGATIVE_INFINITY
     const dropped = this.#cache.dropAll()
     const { nowMs, record } = this.#parts
@@ -388,6 +390,11 @@ export class Coherence implements LeaseHolder {
 
   #hasPages(ino: bigint): boolean {
     return this.#holdings.pages.has(ino) || this.#pages.isDropping(ino) || this.#parts.open.isOpenCached(ino)
+  }
+
+  /** Changes when leases are lost: what rested on them has to be asked for anew. */
+  get term(): number {
+    return this.#term
   }
 
   /** The provider has been heard of a short while ago: what it leases, and what the session holds, stands. */

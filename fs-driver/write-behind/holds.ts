@@ -6,6 +6,8 @@ import type { FileCall, FileResult } from '../router/file-client.ts'
 export interface Held {
   readonly ino: bigint
   readonly number: bigint
+  /** Of leases (see Coherence) when it was asked for. In a later one it may have been taken away meanwhile. */
+  readonly term: number
   /** How long the file is, with what is held back; undefined: the next write says it. */
   size: bigint | undefined
   /** Somebody wants it, or nobody needs it: nothing more is held back under it. */
@@ -14,6 +16,8 @@ export interface Held {
   usedMs: number
 }
 
+/** Of what was asked for by an earlier driver. */
+const noTerm = 0
 /** After somebody else wanted it, a hold is not asked for again for so long. */
 const restMs = 2_000
 
@@ -28,7 +32,7 @@ export class Holds {
   readonly #nowMs: () => number
   readonly #held = new Map<bigint, Held>()
   /** Numbers that were asked for, and not answered. */
-  readonly #asking = new Set<bigint>()
+  readonly #asking = new Map<bigint, { readonly term: number }>()
   readonly #askingFor = new Set<bigint>()
   readonly #changing = new Map<bigint, Changing>()
   readonly #recalled = new Restless(restMs)
@@ -52,9 +56,9 @@ export class Holds {
   }
 
   /** A hold under which may be held back what is written now. */
-  usable(ino: bigint): (Held & { size: bigint }) | undefined {
+  usable(ino: bigint, term: number): (Held & { size: bigint }) | undefined {
     const held = this.#held.get(ino)
-    if (held?.size === undefined || held.leaving || this.#changing.has(ino)) return undefined
+    if (held?.size === undefined || held.term !== term || held.leaving || this.#changing.has(ino)) return undefined
     return held as Held & { size: bigint }
   }
 
@@ -64,7 +68,7 @@ export class Holds {
 
   /** What an earlier driver has held back was held back under it. */
   inherit(ino: bigint, number: bigint): void {
-    this.#put(ino, number, undefined)
+    this.#put({ ino, number, size: undefined }, noTerm)
   }
 
   /** The servers have been told, or have ended the session. */
@@ -89,18 +93,24 @@ export class Holds {
   }
 
   /** A change is about to be sent: the same, with the wish for a hold where one would be of use. */
-  asking(call: FileCall): FileCall {
+  asking(call: FileCall, term: number): FileCall {
     if (this.#held.size >= holdsMax) return call
     if (call.$case === 'create') {
       if ((call.value.flags & accessMode) === 0 || (call.value.flags & openDsync) !== 0) return call
-      const take = this.#number()
+      const take = this.#number(term)
       return { $case: 'create', value: { ...call.value, take } }
     }
     if (call.$case !== 'write') return call
     const { ino } = call.value
-    if (this.#held.has(ino) || this.#askingFor.has(ino) || this.#recalled.has(ino, this.#nowMs())) return call
+    if (
+      this.#held.get(ino)?.term === term ||
+      this.#isLeaving(ino) ||
+      this.#askingFor.has(ino) ||
+      this.#recalled.has(ino, this.#nowMs())
+    )
+      return call
     this.#askingFor.add(ino)
-    return { $case: 'write', value: { ...call.value, take: this.#number() } }
+    return { $case: 'write', value: { ...call.value, take: this.#number(term) } }
   }
 
   began(call: FileCall): void {
@@ -114,20 +124,28 @@ export class Holds {
     }
   }
 
-  /** `result` undefined: it failed, or nobody knows. */
-  ended(call: FileCall, result: FileResult | undefined): void {
+  /**
+   * `result` undefined: it failed, or nobody knows. `isDirty`: something of the file is held back.
+   *
+   * @returns a hold that was given to a driver before this one, which asked in the same words: it may be gone by now
+   */
+  ended(
+    call: FileCall,
+    result: FileResult | undefined,
+    isDirty: (ino: bigint) => boolean,
+  ): Pick<Held, 'ino' | 'number'> | undefined {
     const take = call.$case === 'write' || call.$case === 'create' ? call.value.take : undefined
+    const asked = take === undefined ? undefined : this.#asking.get(take)
     if (take !== undefined) this.#asking.delete(take)
     if (take !== undefined && call.$case === 'write') this.#askingFor.delete(call.value.ino)
     const alone = this.#end(call)
-    if (result?.$case === 'entry' && result.value.hold !== undefined && result.value.attributes !== undefined) {
-      this.#put(result.value.attributes.ino, result.value.hold, result.value.attributes.size)
-    }
+    const given = givenBy(call, result)
+    if (given !== undefined && asked !== undefined && given.number === take) this.#put(given, asked.term)
     const ino = resizedBy(call)
-    if (ino === undefined) return
-    if (result?.$case === 'written' && result.value.hold !== undefined) this.#put(ino, result.value.hold, undefined)
-    const held = this.#held.get(ino)
-    if (held !== undefined) held.size = alone ? sizeAfter(call, result) : undefined
+    const held = ino === undefined ? undefined : this.#held.get(ino)
+    // What was held back before this was sent, and after it was wanted, is not in the answer.
+    if (held !== undefined) held.size = alone && !isDirty(held.ino) ? sizeAfter(call, result) : undefined
+    return given === undefined || given.number === take ? undefined : given
   }
 
   #end(call: FileCall): boolean {
@@ -140,14 +158,18 @@ export class Holds {
     return !changing.overlapped
   }
 
-  #put(ino: bigint, number: bigint, size: bigint | undefined): void {
-    this.#held.set(ino, { ino, number, size, leaving: false, usedMs: this.#nowMs() })
+  #isLeaving(ino: bigint): boolean {
+    return this.#held.get(ino)?.leaving === true
   }
 
-  #number(): bigint {
+  #put(given: Pick<Held, 'ino' | 'number' | 'size'>, term: number): void {
+    this.#held.set(given.ino, { ...given, term, leaving: false, usedMs: this.#nowMs() })
+  }
+
+  #number(term: number): bigint {
     const now = process.hrtime.bigint()
     this.#last = now > this.#last ? now : this.#last + 1n
-    this.#asking.add(this.#last)
+    this.#asking.set(this.#last, { term })
     return this.#last
   }
 }
@@ -161,6 +183,15 @@ function resizedBy(call: FileCall): bigint | undefined {
   const { $case } = call
   if ($case === 'write' || $case === 'setattr' || $case === 'fallocate' || $case === 'copyRange') return call.value.ino
   return $case === 'open' && (call.value.flags & openTruncates) !== 0 ? call.value.ino : undefined
+}
+
+function givenBy(call: FileCall, result: FileResult | undefined): Pick<Held, 'ino' | 'number' | 'size'> | undefined {
+  if (result?.$case === 'entry' && result.value.hold !== undefined && result.value.attributes !== undefined) {
+    const { ino, size } = result.value.attributes
+    return { ino, number: result.value.hold, size }
+  }
+  if (call.$case !== 'write' || result?.$case !== 'written' || result.value.hold === undefined) return undefined
+  return { ino: call.value.ino, number: result.value.hold, size: undefined }
 }
 
 function sizeAfter(call: FileCall, result: FileResult | undefined): bigint | undefined {

@@ -63,7 +63,7 @@ export class WriteBehind implements HoldHolder {
   take(write: Write, caller: Caller, { unique, resent }: { unique: bigint; resent: boolean }): boolean {
     if (resent) return this.#heldBack.hasInherited(unique) // else it may have been sent already, and not been answered
     const { coherence } = this.#parts
-    const held = this.#holds.usable(write.ino)
+    const held = this.#holds.usable(write.ino, coherence.term)
     if (held === undefined || !coherence.isLeased || coherence.isReading(write.ino)) return false
     const { ino, data, killPrivileges } = write
     const offset = write.append ? held.size : write.offset
@@ -98,12 +98,14 @@ export class WriteBehind implements HoldHolder {
   /** A change is about to be sent: the same, perhaps with the wish for a hold. */
   asking(call: FileCall, { durable }: { durable: boolean }): FileCall {
     this.#holds.began(call)
-    return durable || !this.#parts.coherence.isLeased ? call : this.#holds.asking(call)
+    const { coherence } = this.#parts
+    return durable || !coherence.isLeased ? call : this.#holds.asking(call, coherence.term)
   }
 
   /** `result` undefined: it failed. */
   asked(call: FileCall, result: FileResult | undefined): void {
-    this.#holds.ended(call, result)
+    const gone = this.#holds.ended(call, result, (ino) => this.#heldBack.isDirty(ino))
+    if (gone !== undefined) void this.#release([gone])
   }
 
   /** What became of what was written through that handle and held back; said once. */
