@@ -30,6 +30,11 @@ export interface HeldWrite {
 
 /** Nothing is held back for longer, but by what can't be sent. */
 const ageMs = 100
+/**
+ * Extents of one file. Then a write goes through, after all of them: who writes faster than servers take it waits now and
+ * then for so much, and nobody else finds all places taken.
+ */
+const extentsMax = 16
 /** Extents of one file that are sent at once. */
 const sendingMax = 4
 /** The kernel's numbers of requests are even: calls that are made here have odd ones. */
@@ -109,7 +114,7 @@ export class HeldBack {
   add(write: HeldWrite): boolean {
     const known = this.#dirty.get(write.ino)
     const joined = known === undefined ? undefined : joinable(known.extents.at(-1), write)
-    if (joined === undefined && this.#parts.file.isFull) return false
+    if (joined === undefined && (this.#parts.file.isFull || (known?.extents.length ?? 0) >= extentsMax)) return false
     const dirty = known ?? this.#beginUnseen(write.ino)
     if (dirty === undefined) return false
     this.#writes++

@@ -144,6 +144,17 @@ void t.test('other callers, holds and rights are not mixed', (t) => {
   t.end()
 })
 
+void t.test('so much of one file is held back, and no more', (t) => {
+  const { begin, sent } = bench(t)
+  const held = begin(false)
+  const all = Array.from({ length: 20 }, (_, index) => held.add(write(index * 100, 'apart')))
+  t.same(all.lastIndexOf(true), 15)
+  t.ok(held.add(write(1505, 'goes on')), 'where it ends')
+  t.ok(held.add(write(0, 'other', { ino: 8n })))
+  t.equal(sent.length, 4, 'a few at once')
+  t.end()
+})
+
 void t.test('what fails is said, unless the file is gone', async (t) => {
   const { begin, sent, failed } = bench(t)
   const held = begin(false)
