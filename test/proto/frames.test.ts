@@ -7,7 +7,8 @@ const sizes = [0, 1, 2047, 2048, 2049, 16_384, 1 << 20]
 void t.test('a frame with a write reads as the one that was written, whatever its size', async (t) => {
   for (const size of sizes) {
     const data = Buffer.alloc(size, 7)
-    const write = { ino: 2n ** 60n, offset: 5n, data, append: true, killPrivileges: false }
+    const held = { take: 2n ** 61n, hold: 8n, ageNs: 9n }
+    const write = { ino: 2n ** 60n, offset: 5n, data, append: true, killPrivileges: false, ...held }
     const caller = { uid: 1, gid: 2, groups: [3, 4], pid: 5 }
     const operation = { kind: { $case: 'write', value: write } as const }
     const value = { id: 9, slot: 3, seq: 4n, seen: 2n ** 50n, seenEpoch: 3n, caller, operation, invalidated: [6n] }
