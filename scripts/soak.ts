@@ -1,6 +1,6 @@
 // `npm run soak -- [--minutes N] [--from SEED]`: what `npm test` does in short, for as long as you like, one round after the
-// other: ever new seeds of the simulator, requests of the kernel with anything in them, then the tests on real mounts. Ends
-// at the first failure, with what replays it.
+// other: ever new seeds of the simulator, requests of the kernel with anything in them, every kind of change seen from a second
+// mount, then the tests on real mounts. Ends at the first failure, with what replays it.
 import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
 
@@ -10,19 +10,23 @@ const minutesStandard = 60
 
 const { values } = parseArgs({ options: { minutes: { type: 'string' }, from: { type: 'string' } } })
 const minutes = Number(values.minutes ?? minutesStandard)
-/** Of `mount/coherence.test.ts`, which makes every kind of change once in each. */
-const coherenceRounds = '1000'
-
-/** Mutated requests of each round: to the parser as many as to a whole driver. */
-const fuzzRounds = '1000000'
-const fuzzTests = ['test/fs-driver/protocol/fuzz.test.ts', 'test/fs-driver/driver/fuzz.test.ts']
+/**
+ * Tests that take as many rounds as one likes, one by one, each with its own limit of time: mutated requests, as many to the
+ * parser as to a whole driver; and of coherence, which makes every kind of change once in each round.
+ */
+const longTests = [
+  'test/fs-driver/protocol/fuzz.test.ts',
+  'test/fs-driver/driver/fuzz.test.ts',
+  'test/mount/coherence.test.ts',
+]
+const longRounds = { FUZZ_ROUNDS: '1000000', BANYAN_ROUNDS: '1000', TAP_TIMEOUT: '7200' }
 
 /** Of the present second, so that each soak tries other seeds; printed, so that it can be repeated. */
 const first = Number(values.from ?? Math.floor(Date.now() / 1000))
 
-function run(what: string, args: readonly string[]): Promise<boolean> {
+function run(what: string, args: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<boolean> {
   console.log(`== ${what}`)
-  const env = { BANYAN_ROUNDS: coherenceRounds, FUZZ_ROUNDS: fuzzRounds, ...process.env }
+  const env = { ...more, ...process.env }
   const child = spawn(process.execPath, args, { stdio: 'inherit', env })
   const stop = (signal: NodeJS.Signals): void => void child.kill(signal)
   process.on('SIGINT', stop).on('SIGTERM', stop)
@@ -35,8 +39,8 @@ function run(what: string, args: readonly string[]): Promise<boolean> {
 }
 
 /** Each file prints its seed. */
-async function fuzz(): Promise<boolean> {
-  for (const test of fuzzTests) if (!(await run(test, ['--import=tsx', test]))) return false
+async function runLong(): Promise<boolean> {
+  for (const test of longTests) if (!(await run(test, ['--import=tsx', test], longRounds))) return false
   return true
 }
 
@@ -52,7 +56,7 @@ async function main(): Promise<void> {
     const from = first + rounds * seedsEachRound
     const simulation = ['build/scripts/simulate.js', '--from', String(from), '--seeds', String(seedsEachRound)]
     if (!(await run(`seeds ${from} to ${from + seedsEachRound - 1}`, simulation))) process.exitCode = 1
-    else if (!(await fuzz())) process.exitCode = 1
+    else if (!(await runLong())) process.exitCode = 1
     else if (!(await run('mounts', ['build/scripts/test.js', 'test/mount']))) process.exitCode = 1
     rounds += 1
   } while (process.exitCode === undefined && performance.now() - began < minutes * 60_000)
