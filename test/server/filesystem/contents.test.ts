@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { inlineBytesMax, sizeBytesMax } from '../../../server/filesystem/contents.ts'
 import { violations } from '../../../server/filesystem/invariants.ts'
+import { readBytesMax } from '../../../server/filesystem/read.ts'
 import { contentsKey } from '../../../server/store/keys.ts'
 import { errnoOf, type FileCalls, fourCallers } from '../../fixtures/file-calls.ts'
 
@@ -87,6 +88,13 @@ void t.test('reads are short at the end and see zeros in holes', async (t) => {
     for (const offset of [start + 3, start + 4, 2n ** 64n - 1n]) t.equal(ann.read(ino, offset, 5).length, 0)
     t.equal(ann.read(ino, 0, 0).length, 0)
   }
+})
+
+void t.test('a read gives no more than a kernel asks for, whatever a client does', async (t) => {
+  const { ann } = fourCallers()
+  const ino = ann.create(1n, 'long')
+  ann.setattr(ino, { size: BigInt(3 * readBytesMax) })
+  t.equal(ann.read(ino, 5, 2 ** 32 - 1).length, readBytesMax)
 })
 
 void t.test('a file ends at the greatest size', async (t) => {
