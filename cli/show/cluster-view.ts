@@ -133,15 +133,17 @@ function serving(best: StatusReply | undefined, record: VolumeRecord | undefined
 
 function memberView(server: ServerState, known: MemberStatus | undefined, answers: boolean): MemberView {
   const runs = server.pid !== 0
+  // A primary that has not heard of a member since it became one does not know how far that is.
+  const at = runs || (known !== undefined && known.applied > 0n) ? known : undefined
   return {
     name: server.name,
     state: runs ? memberState(known?.state) : 'down',
     pid: runs ? server.pid : null,
     address: server.address || null,
-    applied: known ? Number(known.applied) : null,
+    applied: at ? Number(at.applied) : null,
     committed: known ? Number(known.committed) : null,
-    behindEntries: known ? Number(known.behindEntries) : null,
-    behindBytes: known ? Number(known.behindBytes) : null,
+    behindEntries: at ? Number(at.behindEntries) : null,
+    behindBytes: at ? Number(at.behindBytes) : null,
     resync: resyncView(known?.resync),
     reason: reasonOf(server, { runs, answers }),
   }

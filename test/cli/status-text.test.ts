@@ -177,6 +177,22 @@ void t.test('status believes the primary of the greatest epoch, and the supervis
   t.same(view.mounts, [{ path: '/cluster', pid: 9, provider: 's1' }])
 })
 
+void t.test('how far a member is that went down before its primary became one is not known', async (t) => {
+  const known = {
+    pid: 0,
+    address: '',
+    incarnation: '',
+    primary: false,
+    committed: 9n,
+    behindEntries: 9n,
+    behindBytes: 99n,
+  }
+  const s2 = { ...known, name: 's2', state: 'down', applied: 0n, resync: undefined, space: undefined }
+  const record = newRecord([nodeId('s1'), nodeId('s2')])
+  const [volume] = assemble(running, record, [reply('s1', { epoch: 3n, role: 'primary', members: [s2] })]).volumes
+  t.match(volume?.members[1], { state: 'down', applied: null, committed: 9, behindEntries: null, behindBytes: null })
+})
+
 void t.test('with no server to ask, the record tells', async (t) => {
   const record = { ...newRecord([nodeId('s1'), nodeId('s2')]), epoch: epoch(4), primary: nodeId('s2') }
   const [volume] = assemble(
