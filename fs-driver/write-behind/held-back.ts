@@ -5,6 +5,7 @@ import type { Changing } from '../cache/lease-cache.ts'
 import type { Log } from '../log.ts'
 import type { FileClient } from '../router/file-client.ts'
 import { type ExtentFile, type ExtentHead, extentBytesMax, extentGroupsMax } from './extent-file.ts'
+import { HostNumbers } from './host-numbers.ts'
 
 export interface HeldBackParts {
   readonly client: () => FileClient
@@ -70,15 +71,15 @@ export class HeldBack {
   /** The last WRITE in each extent that an earlier driver left: it may not have answered it. */
   readonly #inherited = new Set<bigint>()
   #writes = 0
-  #lastNumber = 0n
+  readonly #numbers: HostNumbers
 
   constructor(parts: HeldBackParts) {
     this.#parts = parts
+    this.#numbers = new HostNumbers(parts.file.left.at(-1)?.head.number)
     for (const { place, head } of parts.file.left) {
       const dirty = this.#dirty.get(head.ino) ?? this.#begin(head.ino)
       dirty.extents.push({ place, head, beganMs: Number.NEGATIVE_INFINITY, firstWrite: 0, state: 'closed' })
       this.#inherited.add(head.unique)
-      this.#lastNumber = head.number
     }
   }
 
@@ -173,7 +174,7 @@ export class HeldBack {
     const before = dirty.extents.at(-1)
     const place = this.#parts.file.claim()
     if (place === undefined) throw new Error('no place for what is held back')
-    const number = this.#nextNumber()
+    const number = this.#numbers.next()
     const head = { number, ino, hold, offset, length: 0, caller, killPrivileges, writtenNs: 0n, unique }
     const extent: Extent = { place, head, beganMs: this.#parts.nowMs(), firstWrite: this.#writes, state: 'open' }
     dirty.extents.push(extent)
@@ -276,12 +277,6 @@ export class HeldBack {
       this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
       waiting.resolve()
     }
-  }
-
-  #nextNumber(): bigint {
-    const now = process.hrtime.bigint()
-    this.#lastNumber = now > this.#lastNumber ? now : this.#lastNumber + 1n
-    return this.#lastNumber
   }
 }
 

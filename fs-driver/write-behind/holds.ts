@@ -1,6 +1,7 @@
 import { holdsMax } from '../../proto/holds.ts'
 import { Restless } from '../cache/restless.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
+import { HostNumbers } from './host-numbers.ts'
 
 /** One hold of this driver's session. */
 export interface Held {
@@ -36,7 +37,7 @@ export class Holds {
   readonly #askingFor = new Set<bigint>()
   readonly #changing = new Map<bigint, Changing>()
   readonly #recalled = new Restless(restMs)
-  #last = 0n
+  readonly #numbers = new HostNumbers()
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs
@@ -167,10 +168,9 @@ export class Holds {
   }
 
   #number(term: number): bigint {
-    const now = process.hrtime.bigint()
-    this.#last = now > this.#last ? now : this.#last + 1n
-    this.#asking.set(this.#last, { term })
-    return this.#last
+    const number = this.#numbers.next()
+    this.#asking.set(number, { term })
+    return number
   }
 }
 

@@ -1,5 +1,5 @@
 import { heldBytesMax, holdsMax } from '../../proto/holds.ts'
-import { type Key, key } from '../../proto/ids.ts'
+import type { Key } from '../../proto/ids.ts'
 import type { Log, Ms } from '../../replication/ports.ts'
 import { heldByOthers, holdOn } from '../filesystem/holds.ts'
 import { encodeBody } from '../store/body.ts'
@@ -8,6 +8,7 @@ import { decodeHold, type Hold } from '../store/hold-records.ts'
 import { holdKey, parseKey, prefixes } from '../store/keys.ts'
 import type { Commits } from './commits.ts'
 import type { ReplicaPort, StatePort } from './ports.ts'
+import { scanAll } from './scan-all.ts'
 
 export interface HoldPorts {
   readonly replica: Pick<ReplicaPort, 'propose'>
@@ -28,7 +29,6 @@ const fenceMs = 10_000
 const restMs = 1_000
 /** Holds are given only while each session that has any could fill its share many times over. */
 const shares = 16
-const keysAtOnce = 1000
 
 interface Wait {
   readonly hold: Hold
@@ -56,17 +56,10 @@ export class Holds {
   /** A reign begins: all is read anew. Nothing may be proposed meanwhile. */
   async begin(): Promise<void> {
     this.end()
-    let from: Key = prefixes.hold
-    for (;;) {
-      const rows = await this.#ports.state.scan(prefixes.hold, from, keysAtOnce)
-      for (const [row, value] of rows) {
-        const parsed = parseKey(row)
-        if (parsed?.kind !== 'hold') throw new Error('a scan of holds brought something else')
-        this.#add(decodeHold(value).session, parsed.ino)
-      }
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < keysAtOnce) return
-      from = key(`${last[0]}\0`)
+    for await (const [row, value] of scanAll(this.#ports.state, prefixes.hold)) {
+      const parsed = parseKey(row)
+      if (parsed?.kind !== 'hold') throw new Error('a scan of holds brought something else')
+      this.#add(decodeHold(value).session, parsed.ino)
     }
   }
 

@@ -1,11 +1,9 @@
-import { key } from '../../proto/ids.ts'
 import { locksOn, withoutSession } from '../filesystem/locks.ts'
 import type { Effect } from '../store/effect.ts'
 import { parseKey, prefixes } from '../store/keys.ts'
 import { decodeLocks } from '../store/lock-records.ts'
 import type { StatePort } from './ports.ts'
-
-const keysAtOnce = 1000
+import { scanAll } from './scan-all.ts'
 
 /** Inodes that one session may have locks on at once: one entry frees them all. One more and it is ENOLCK. */
 export const lockedInodesMax = 65_536
@@ -23,17 +21,10 @@ export class LockHolders {
   /** A reign begins: all is read anew. Nothing may be proposed meanwhile. */
   async begin(): Promise<void> {
     this.#inos.clear()
-    let from = prefixes.locks
-    for (;;) {
-      const rows = await this.#state.scan(prefixes.locks, from, keysAtOnce)
-      for (const [row, value] of rows) {
-        const parsed = parseKey(row)
-        if (parsed?.kind !== 'locks') throw new Error('a scan of locks brought something else')
-        for (const { session } of decodeLocks(value)) this.#add(session, parsed.ino)
-      }
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < keysAtOnce) return
-      from = key(`${last[0]}\0`)
+    for await (const [row, value] of scanAll(this.#state, prefixes.locks)) {
+      const parsed = parseKey(row)
+      if (parsed?.kind !== 'locks') throw new Error('a scan of locks brought something else')
+      for (const { session } of decodeLocks(value)) this.#add(session, parsed.ino)
     }
   }
 

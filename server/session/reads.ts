@@ -70,7 +70,7 @@ export class Reads {
       // What is committed at the primary is what is committed. At a mirror, an entry that was dirty while we read and has
       // been committed since would not be found among the dirty keys any more.
       const known = replica.primary() === self || (commits.committed === from && !this.#dirty(view))
-      const held = heldByOthers(view, [...view.keys], session)
+      const held = heldByOthers(this.#ports.state.committed, view.keys, session)
       if (held.length > 0) {
         const released = await this.#ports.changes.release(held, caller, { seen, session, wanted })
         if (released?.kind === 'ended' || (released?.kind === 'done' && released.errno !== 0)) return released
