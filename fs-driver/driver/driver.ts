@@ -1,6 +1,7 @@
 import { errnos, FsError } from '../../proto/errno.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import { LeasedCall } from '../cache/leased-call.ts'
+import type { MovedDirectories } from '../cache/moved-directories.ts'
 import { asksForAcl, told } from '../cache/tell.ts'
 import type { Log } from '../log.ts'
 import type { Frame } from '../protocol/frame.ts'
@@ -36,6 +37,7 @@ export interface DriverParts {
   readonly client: FileClient
   readonly state: DriverState
   readonly coherence: Coherence
+  readonly directories: MovedDirectories
   readonly writeBehind: WriteBehind
   readonly callers: Callers
   readonly interruptions: Interruptions
@@ -223,12 +225,16 @@ export class Driver {
 
   /** @returns whether it was answered without asking anybody */
   #answerFromLease(request: Request, plan: Calling): boolean {
-    const { callers, coherence, log } = this.#parts
+    const { callers, coherence, directories, log } = this.#parts
     const { header, op } = request
     const caller = callers.of(header, { judged: plan.call.$case === 'open' })
     const known = coherence.answer(plan.call, caller)
     if (known === undefined) return false
     const { held, outcome } = known
+    if (outcome.kind === 'result') {
+      if (directories.before(plan.call, outcome.result) !== undefined) return false
+      directories.answered(plan.call, outcome.result)
+    }
     let body: ReplyBody
     try {
       if (outcome.kind === 'errno') body = { kind: 'error', errno: outcome.errno }
@@ -246,7 +252,7 @@ export class Driver {
    * takes over may forget one as soon as `answered` says so.
    */
   async #execute(request: Request, plan: Calling): Promise<void> {
-    const { client, coherence, log, state, writeBehind } = this.#parts
+    const { client, coherence, directories, log, state, writeBehind } = this.#parts
     const { header } = request
     const { nodeid, unique } = header
     const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? nodeid : undefined
@@ -270,6 +276,9 @@ export class Driver {
       while (reading?.cached === true && (await coherence.isToBeAskedAgain(nodeid, asking.held, reading.sinceMs))) {
         result = await ask()
       }
+      const moved = directories.before(plan.call, result)
+      if (moved !== undefined) await moved
+      directories.answered(plan.call, result)
       body = plan.answer(result, (ino) => coherence.attributesMs(ino, asking.held))
       if (plan.durable !== undefined) await this.#fsync(request.header, plan.durable, signal)
     } catch (error) {

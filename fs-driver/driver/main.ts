@@ -1,4 +1,5 @@
 import { Coherence } from '../cache/coherence.ts'
+import { MovedDirectories } from '../cache/moved-directories.ts'
 import { Device } from '../kernel/device.ts'
 import type { LeaseFile } from '../kernel/lease-file.ts'
 import { Notifier } from '../kernel/notifier.ts'
@@ -74,6 +75,7 @@ export async function runDriver({
     client,
     state,
     coherence,
+    directories: new MovedDirectories(kernel),
     writeBehind,
     callers: new Callers(readProcessStatus, nowMs),
     interruptions: new Interruptions(readProcessStatus, nowMs),

@@ -7,9 +7,19 @@ import { encodeNotification } from '../protocol/notification.ts'
  * requests, on which the others may depend.
  */
 const lanesOfDriver = 8
+/** The same for names, which wait for changes that wait for recalls, which wait for pages: they have lanes of their own. */
+const lanesForNames = 2
+/** Beyond it a name stays: whoever has waited for it goes on. */
+const namesMax = 1_024
 
 /** Nothing there to do, or nobody there any more. */
 const harmless: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED', 'ENOTCONN', 'EBADF'])
+
+interface Lanes {
+  readonly limit: number
+  readonly queue: { readonly bytes: Buffer; readonly done: () => void }[]
+  busy: number
+}
 
 /**
  * Tells the kernel to forget. What may wait there, for a request that this very process has yet to answer, is never
@@ -18,15 +28,14 @@ const harmless: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED
 export class Notifier {
   readonly #fd: number
   readonly #log: Log
-  readonly #lanes: number
-  readonly #queue: { readonly bytes: Buffer; readonly done: () => void }[] = []
-  #busy = 0
+  readonly #pages: Lanes
+  readonly #names: Lanes = { limit: lanesForNames, queue: [], busy: 0 }
   #closed = false
 
   /** `lanes`: fewer than the pool of this process has threads. */
   constructor(fd: number, log: Log, lanes = lanesOfDriver) {
     this.#fd = fd
-    this.#lanes = lanes
+    this.#pages = { limit: lanes, queue: [], busy: 0 }
     this.#log = log
   }
 
@@ -45,18 +54,22 @@ export class Notifier {
    * Resolves when they are gone; never rejects.
    */
   forgetPages(ino: bigint, offset: bigint, length: bigint): Promise<void> {
-    const bytes = encodeNotification({ kind: 'INVAL_INODE', ino, offset, length })
-    if (this.#closed) return Promise.resolve()
-    return new Promise((done) => {
-      this.#queue.push({ bytes, done })
-      this.#next()
-    })
+    return this.#later(this.#pages, encodeNotification({ kind: 'INVAL_INODE', ino, offset, length }))
+  }
+
+  /**
+   * The name and all that is below it; what is in use stays, without a name. Waits for requests in `parent` that are not
+   * answered. Resolves when it is gone; never rejects.
+   */
+  forgetName(parent: bigint, name: Uint8Array): Promise<void> {
+    if (this.#names.queue.length >= namesMax) return Promise.resolve()
+    return this.#later(this.#names, encodeNotification({ kind: 'INVAL_ENTRY', parent, name, expireOnly: false }))
   }
 
   /** The descriptor is about to be closed: nothing is written any more. What was asked for is over with the mount. */
   close(): void {
     this.#closed = true
-    for (const { done } of this.#queue.splice(0)) done()
+    for (const { queue } of [this.#pages, this.#names]) for (const { done } of queue.splice(0)) done()
   }
 
   #now(bytes: Buffer): boolean {
@@ -70,16 +83,24 @@ export class Notifier {
     }
   }
 
-  #next(): void {
-    while (this.#busy < this.#lanes) {
-      const next = this.#queue.shift()
+  #later(lanes: Lanes, bytes: Buffer): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    return new Promise((done) => {
+      lanes.queue.push({ bytes, done })
+      this.#next(lanes)
+    })
+  }
+
+  #next(lanes: Lanes): void {
+    while (lanes.busy < lanes.limit) {
+      const next = lanes.queue.shift()
       if (next === undefined) return
-      this.#busy++
+      lanes.busy++
       write(this.#fd, next.bytes, (error) => {
-        this.#busy--
+        lanes.busy--
         if (error !== null) this.#judge(error)
         next.done()
-        this.#next()
+        this.#next(lanes)
       })
     }
   }

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
+import { MovedDirectories } from '../../../fs-driver/cache/moved-directories.ts'
 import { Callers } from '../../../fs-driver/driver/caller.ts'
 import { Driver } from '../../../fs-driver/driver/driver.ts'
 import { DriverState } from '../../../fs-driver/driver/driver-state.ts'
@@ -70,6 +71,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     client,
     state,
     coherence,
+    directories: new MovedDirectories({ forgetName: async () => {} }),
     writeBehind,
     callers: new Callers(status, () => 0),
     interruptions: new Interruptions(status, () => 0),
