@@ -39,6 +39,7 @@ export const testPackages = {
   libfuse2: 'libfuse2',
   'vim.tiny': 'vim-tiny',
   postgresql: 'postgresql',
+  etcd: 'etcd-server',
 }
 
 const oldestNode = [20, 19]

@@ -57,7 +57,7 @@ function newClient(test: Test, { address }: Process): DirectoryClient {
 runDirectorySuite(async (t) => {
   const up = newProcess(t)
   await up.start()
-  return { one: newClient(t, up), other: newClient(t, up) }
+  return { one: newClient(t, up), other: newClient(t, up), where: up.address }
 })
 
 void t.test('a directory that starts again is found again: record, adverts and watch', async (t) => {

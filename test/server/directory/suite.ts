@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process'
 import t, { type Test } from 'tap'
 import type { Advert } from '../../../proto/advert.ts'
 import { epoch, incarnation, type NodeId, nodeId } from '../../../proto/ids.ts'
 import { newRecord, type Versioned, type VolumeRecord } from '../../../replication/record.ts'
 import { type Directory, DirectoryRefusal, type DirectoryWatcher } from '../../../server/directory/directory.ts'
+import { programArgs } from '../../fixtures/program.ts'
 import { until } from './until.ts'
 
 export const s1 = nodeId('s1')
@@ -52,10 +54,20 @@ export class Ears implements DirectoryWatcher {
   }
 }
 
-/** What every implementation of `Directory` promises. `open` gives two ways to one empty directory. */
-export function runDirectorySuite(
-  open: (t: Test) => Promise<{ readonly one: Directory; readonly other: Directory }>,
-): void {
+/** Two ways to one empty directory; `where`: how another process finds it (see `advertiser`), if one can. */
+export interface Ways {
+  readonly one: Directory
+  readonly other: Directory
+  readonly where?: string
+}
+
+/** What every implementation of `Directory` promises. */
+export function runDirectorySuite(open: (t: Test) => Promise<Ways>): void {
+  runRecordSuite(open)
+  runWatchSuite(open)
+}
+
+function runRecordSuite(open: (t: Test) => Promise<Ways>): void {
   void t.test('a record is created once, and reads back as it was written', async (t) => {
     const { one, other } = await open(t)
     t.equal(await one.readRecord('main'), undefined)
@@ -79,6 +91,38 @@ export function runDirectorySuite(
     t.equal((await other.swapRecord('main', 2, ruledBy(s3, 2))).record.primary, s3)
   })
 
+  void t.test('of many swaps at once each version has one winner, and no change is lost', async (t) => {
+    const { one, other } = await open(t)
+    await one.createRecord('main', first)
+    const ears = new Ears()
+    const watch = other.watch('main', ears)
+    t.teardown(() => watch.close())
+    const rounds = 10
+    const won = await Promise.all(
+      [one, other, one, other, one].map(async (directory, writer) => {
+        let wins = 0
+        while (wins < rounds) {
+          const present = await directory.readRecord('main')
+          const changedBy = `${writer}-${wins}`
+          const epochNext = epoch((present?.record.epoch ?? 0) + 1)
+          const next = { ...first, epoch: epochNext, changedBy }
+          const after = await directory.swapRecord('main', present?.version ?? 0, next)
+          if (after.version === (present?.version ?? 0) + 1 && after.record.changedBy === changedBy) wins += 1
+        }
+        return wins
+      }),
+    )
+    const all = won.reduce((sum, wins) => sum + wins, 0)
+    const last = await one.readRecord('main')
+    t.same([last?.version, last?.record.epoch], [all + 1, all], 'each win is one version')
+    await until('the watch to have the last', () => ears.last?.version === all + 1)
+    t.same(
+      ears.versions,
+      [...ears.versions].sort((a, b) => a - b),
+      'in order',
+    )
+  })
+
   void t.test('nonsense is refused, whatever it is', async (t) => {
     const { one } = await open(t)
     await t.rejects(one.swapRecord('main', 1, first), DirectoryRefusal, 'no record yet')
@@ -89,7 +133,9 @@ export function runDirectorySuite(
     await t.rejects(bad({ onPartition: 'hope' }), DirectoryRefusal)
     t.equal(await one.readRecord('main'), undefined, 'and leaves nothing behind')
   })
+}
 
+function runWatchSuite(open: (t: Test) => Promise<Ways>): void {
   void t.test('a watcher gets what is there and then every change', async (t) => {
     const { one, other } = await open(t)
     await one.createRecord('main', first)
@@ -144,6 +190,25 @@ export function runDirectorySuite(
     t.equal(role(s1)?.incarnation, 's1-b', 'the older one closes only its own')
     c.close()
     await until('nobody', () => ears.names() === '')
+  })
+
+  void t.test('a process that is stopped loses its advert, and has it again when it goes on', async (t) => {
+    const { one, where } = await open(t)
+    if (where === undefined) return t.pass('no other process can use it')
+    const ears = new Ears()
+    const watch = one.watch('main', ears)
+    t.teardown(() => watch.close())
+    const child = spawn(process.execPath, programArgs('advertiser', where, JSON.stringify(advert(s1))), {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    await until('the advert', () => ears.names() === 's1')
+    child.kill('SIGSTOP')
+    await until('its end', () => ears.names() === '')
+    child.kill('SIGCONT')
+    await until('the advert again', () => ears.names() === 's1')
+    child.kill('SIGKILL')
+    return await until('its end with the process', () => ears.names() === '')
   })
 
   void t.test('an attested death ends the advert, and is told once', async (t) => {
