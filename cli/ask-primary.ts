@@ -1,9 +1,9 @@
-import { type ClientReadableStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js'
 import { AdminServiceClient } from '../proto/generated/admin-service.ts'
-import { DirectoryClient } from '../server/directory/client.ts'
 import { withControl } from './control-client.ts'
 import { Failure } from './failure.ts'
-import type { StateFolder } from './state-folder.ts'
+import type { Host } from './host.ts'
+import { lookUp } from './show/look-up.ts'
 
 /** While nobody can answer as primary, and after it was lost. A takeover takes a second; a recovery some. */
 const primaryMs = 30_000
@@ -19,16 +19,17 @@ const elsewhere: ReadonlySet<status> = new Set([status.FAILED_PRECONDITION, stat
  * @throws Failure
  */
 export async function* askPrimary<Event>(
-  state: StateFolder,
+  host: Host,
   open: (client: AdminServiceClient, attempt: number) => ClientReadableStream<Event>,
   again: (why: string) => void = () => {},
 ): AsyncGenerator<Event, void, void> {
   let lastHeard = performance.now()
   for (let attempt = 0; ; attempt += 1) {
     let why = 'there is no primary'
-    const address = await primaryAddress(state)
+    const address = await primaryAddress(host)
     if (address !== undefined) {
-      const client = new AdminServiceClient(address, credentials.createInsecure())
+      const { target, credentials, options } = host.dial(address)
+      const client = new AdminServiceClient(target, credentials, options)
       try {
         for await (const event of open(client, attempt)) {
           lastHeard = performance.now()
@@ -55,16 +56,12 @@ export async function* askPrimary<Event>(
 }
 
 /** undefined: there is no primary, or its process has ended. */
-async function primaryAddress(state: StateFolder): Promise<string | undefined> {
-  const running = await withControl(state, (control) => control.state())
-  const directory = new DirectoryClient(`unix:${state.socket('up')}`)
-  try {
-    const primary = (await directory.readRecord(running.volume))?.record.primary
-    const server = running.servers.find(({ name, pid }) => name === primary && pid !== 0)
-    return server?.address
-  } finally {
-    directory.close()
-  }
+async function primaryAddress(host: Host): Promise<string | undefined> {
+  const { servers, volume } = await withControl(host, (control) => control.state())
+  const { adverts, record } = await lookUp(host, volume)
+  const here = servers.find(({ name }) => name === record?.primary)
+  if (here !== undefined) return here.pid === 0 ? undefined : here.address
+  return adverts.find(({ node }) => node === record?.primary)?.address
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -2,19 +2,15 @@ import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Failure, oneLine } from './failure.ts'
+import type { Place } from './host.ts'
 import { type MountDriver, mountDrivers } from './mount-driver.ts'
-import { defaultStateFolder } from './state-folder.ts'
 
 /** Each further mirror is one more acknowledgement in every change. */
 const mirrorsMax = 9
 /** sysexits.h EX_USAGE would be 64; shells' own programs say 2. */
 const usageExit = 2
 
-interface Common {
-  readonly state: string
-}
-
-interface UpOptions extends Common {
+interface UpOptions extends Pick<Place, 'state'> {
   readonly mirrors?: number
   readonly mount?: string
   readonly driver: MountDriver
@@ -31,6 +27,7 @@ export function program(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   addUp(banyan)
+  addHost(banyan)
   addMount(banyan)
   addServers(banyan)
   addLooking(banyan)
@@ -39,7 +36,8 @@ export function program(): Command {
 }
 
 function addUp(banyan: Command): void {
-  command(banyan, 'up', 'Start the file servers of this machine and mount the tree. Ctrl-C unmounts and stops them.')
+  bare(banyan, 'up', 'Start the file servers of this machine and mount the tree. Ctrl-C unmounts and stops them.')
+    .option('--state <dir>', 'the state folder: same folder, same cluster (default: ~/.banyan)')
     .option('--mirrors <n>', 'how many mirrors a new volume has (default: 3)', mirrors)
     .option('--mount <dir>', 'where to mount (default: mount.path of config.toml, or /cluster)')
     .addOption(driverOption())
@@ -49,15 +47,55 @@ function addUp(banyan: Command): void {
     .action(async (options: UpOptions) => {
       const { up } = await import('./commands/up.ts')
       const { state, mirrors, mount, driver, restart = false, detach = false } = options
-      await up({ state, mirrors, mount, driver, restart, detach })
+      await up({ ...(state === undefined ? {} : { state }), mirrors, mount, driver, restart, detach })
     })
   command(banyan, 'down', 'Unmount and stop what "banyan up" started.')
     .addHelpText('after', example('banyan down', 'ends the "banyan up" of the standard state folder'))
-    .action(async (options: Common) => {
+    .action(async (options: Place) => {
       const { down } = await import('./commands/server.ts')
       await down(options)
     })
 }
+
+/** One of several hosts, as its configuration says. */
+function addHost(banyan: Command): void {
+  command(banyan, 'run', 'Run what the configuration of this host says: its file server and its mounts.')
+    .addHelpText('after', example('banyan run --config /etc/banyan/banyan.toml', 'runs until Ctrl-C or SIGTERM'))
+    .action(async (options: Place) => {
+      const { run } = await import('./commands/run.ts')
+      await run({ ...options, mounts: true })
+    })
+  command(banyan, 'serve', 'Run the file server of this host, without its mounts.')
+    .addHelpText('after', example('banyan serve', 'runs until Ctrl-C or SIGTERM'))
+    .action(async (options: Place) => {
+      const { run } = await import('./commands/run.ts')
+      await run({ ...options, mounts: false })
+    })
+  const cert = banyan
+    .command('cert')
+    .description('Make the certificates with which the hosts of a cluster know each other.')
+    .addHelpText('after', example('banyan cert authority', 'once for a cluster, then "banyan cert node" for each host'))
+  bare(cert, 'authority', 'Make the authority of a cluster: its certificate, and the key that makes hosts.')
+    .option('--folder <dir>', 'where to write', '/etc/banyan')
+    .addHelpText(
+      'after',
+      example('banyan cert authority --folder ~/authority', 'writes authority.crt and authority.key'),
+    )
+    .action(async (options: { folder: string }) => {
+      const { makeAuthority } = await import('./commands/cert.ts')
+      makeAuthority(options)
+    })
+  bare(cert, 'node <name>', 'Make the certificate and key of one host, signed by the authority in the same folder.')
+    .option('--folder <dir>', 'where the authority is, and where to write', '/etc/banyan')
+    .option('--address <address>', 'an address of it; may be given again', collected, [])
+    .addHelpText('after', example('banyan cert node alpha --address 10.0.0.1', 'writes alpha.crt and alpha.key'))
+    .action(async (name: string, { folder, address }: { folder: string; address: readonly string[] }) => {
+      const { makeNodeCertificate } = await import('./commands/cert.ts')
+      makeNodeCertificate({ folder, name, addresses: address })
+    })
+}
+
+const collected = (one: string, all: readonly string[]): readonly string[] => [...all, one]
 
 interface MountFlags {
   readonly provider?: string
@@ -72,10 +110,10 @@ function addMount(banyan: Command): void {
     .addOption(driverOption())
     .addOption(new Option('--mark <mark>').hideHelp())
     .addHelpText('after', example('banyan mount /mnt/second --provider s2', 'a mount that asks s2 only'))
-    .action(async (dir: string, options: Common & MountFlags) => {
+    .action(async (dir: string, options: Place & MountFlags) => {
       const { mount } = await import('./commands/mount.ts')
-      const { state, provider, driver, readOnly = false } = options
-      await mount({ state, dir, provider, driver, readOnly })
+      const { provider, driver, readOnly = false, ...place } = options
+      await mount({ ...place, dir, provider, driver, readOnly })
     })
 }
 
@@ -86,13 +124,13 @@ function addServers(banyan: Command): void {
     .addHelpText('after', example('banyan server start s2', 'starts s2 again after it was stopped or has died'))
   command(server, 'start <name>', 'Start a file server that is stopped or has died; it gets in sync by itself.')
     .addHelpText('after', example('banyan server start s2', 'returns when s2 offers itself again'))
-    .action(async (name: string, options: Common) => {
+    .action(async (name: string, options: Place) => {
       const { startServer } = await import('./commands/server.ts')
       await startServer({ ...options, name })
     })
   command(server, 'stop <name>', 'Stop a file server; the others go on.')
     .addHelpText('after', example('banyan server stop s2', 'returns when its process has ended'))
-    .action(async (name: string, options: Common) => {
+    .action(async (name: string, options: Place) => {
       const { stopServer } = await import('./commands/server.ts')
       await stopServer({ ...options, name })
     })
@@ -102,7 +140,7 @@ function addLooking(banyan: Command): void {
   command(banyan, 'status', 'Show who mirrors what, who is primary, who is behind, and what needs attention.')
     .option('--json', 'print JSON')
     .addHelpText('after', example('banyan status', 'what needs attention stands first'))
-    .action(async (options: Common & { json?: true }) => {
+    .action(async (options: Place & { json?: true }) => {
       const { status } = await import('./commands/status.ts')
       await status({ json: false, ...options })
     })
@@ -111,7 +149,7 @@ function addLooking(banyan: Command): void {
     .option('--member <name>', 'this member only')
     .option('--json', 'print a line of JSON for each step')
     .addHelpText('after', example('banyan resync --full --member s2', 'compares all of s2 with the primary'))
-    .action(async (options: Common & { full?: true; member?: string; json?: true }) => {
+    .action(async (options: Place & { full?: true; member?: string; json?: true }) => {
       const { resync } = await import('./commands/resync.ts')
       await resync({ full: false, json: false, ...options, member: options.member })
     })
@@ -119,7 +157,7 @@ function addLooking(banyan: Command): void {
     .option('--repair', 'fetch what differs from the majority; exit 0 if all of it was mended')
     .option('--json', 'print JSON')
     .addHelpText('after', example('banyan verify --repair', 'names what differs, and mends it'))
-    .action(async (options: Common & { repair?: true; json?: true }) => {
+    .action(async (options: Place & { repair?: true; json?: true }) => {
       const { verify } = await import('./commands/verify.ts')
       process.exitCode = await verify({ repair: false, json: false, ...options })
     })
@@ -127,26 +165,22 @@ function addLooking(banyan: Command): void {
 
 /** What `up` and `mount` start; not for people. */
 function addProcesses(banyan: Command): void {
-  banyan
-    .command('serve', { hidden: true })
-    .requiredOption('--state <dir>')
+  located(banyan.command('file-server', { hidden: true }))
     .requiredOption('--name <name>')
     .requiredOption('--incarnation <text>')
-    .action(async (options: Common & { name: string; incarnation: string }) => {
-      const { serve } = await import('./commands/serve.ts')
-      await serve(options)
+    .action(async (options: Place & { name: string; incarnation: string }) => {
+      const { fileServer } = await import('./commands/file-server.ts')
+      await fileServer(options)
     })
-  banyan
-    .command('drive <dir>', { hidden: true })
-    .requiredOption('--state <dir>')
+  located(banyan.command('drive <dir>', { hidden: true }))
     .requiredOption('--owner <pid>')
     .option('--provider <name>')
     .option('--read-only')
     .addOption(driverOption())
-    .action(async (dir: string, options: Common & MountFlags & { owner: string }) => {
+    .action(async (dir: string, options: Place & MountFlags & { owner: string }) => {
       const { drive } = await import('./commands/drive.ts')
-      const { state, provider, driver, owner, readOnly = false } = options
-      await drive({ state, dir, provider, driver, readOnly, owner: Number(owner) })
+      const { provider, driver, owner, readOnly = false, ...place } = options
+      await drive({ ...place, dir, provider, driver, readOnly, owner: Number(owner) })
     })
 }
 
@@ -156,12 +190,22 @@ const driverOption = (): Option =>
     .default('plain' satisfies MountDriver)
 
 function command(parent: Command, usage: string, description: string): Command {
+  return located(bare(parent, usage, description))
+}
+
+function bare(parent: Command, usage: string, description: string): Command {
   return parent
     .command(usage)
     .description(description)
-    .option('--state <dir>', 'the state folder: same folder, same cluster', defaultStateFolder)
     .configureOutput({ outputError: () => {} })
     .exitOverride()
+}
+
+/** Which host a command is about. */
+function located(command: Command): Command {
+  return command
+    .option('--state <dir>', 'the state folder of a machine alone (default: ~/.banyan)')
+    .option('--config <file>', 'the configuration of one of several hosts (default: /etc/banyan/banyan.toml)')
 }
 
 const example = (line: string, does: string): string => `\nExample:\n  ${line}\n      ${does}`

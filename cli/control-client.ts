@@ -1,7 +1,7 @@
 import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import * as wire from '../proto/generated/control-service.ts'
 import { Failure } from './failure.ts'
-import { notRunning, type StateFolder } from './state-folder.ts'
+import { type Host, notRunning } from './host.ts'
 
 /** For answers that need nothing but memory. */
 export const promptMs = 5_000
@@ -21,11 +21,11 @@ type Call<T> = (
 /** The commands' way to the `up` of a state folder. */
 export class ControlClient {
   readonly #client: wire.ControlServiceClient
-  readonly #state: StateFolder
+  readonly #host: Host
 
-  constructor(state: StateFolder) {
-    this.#state = state
-    this.#client = new wire.ControlServiceClient(`unix:${state.socket('up')}`, credentials.createInsecure(), {
+  constructor(host: Host) {
+    this.#host = host
+    this.#client = new wire.ControlServiceClient(`unix:${host.state.socket('up')}`, credentials.createInsecure(), {
       'grpc.initial_reconnect_backoff_ms': reconnectMs,
       'grpc.max_reconnect_backoff_ms': reconnectMs,
       'grpc.min_reconnect_backoff_ms': reconnectMs,
@@ -94,19 +94,19 @@ export class ControlClient {
 
   #failure(error: ServiceError, limitMs: number): Failure {
     if (error.code === status.FAILED_PRECONDITION) return new Failure(error.details, { cause: error })
-    if (error.code === status.UNAVAILABLE) return notRunning(this.#state, error)
+    if (error.code === status.UNAVAILABLE) return notRunning(this.#host, error)
     if (error.code !== status.DEADLINE_EXCEEDED) return new Failure(error.details || error.message, { cause: error })
     return new Failure(`"banyan up" did not answer within ${limitMs / 1000} s`, {
       meaning: 'It may be stopped or overloaded; what was asked for may still happen',
-      remedy: `Look at ${this.#state.log('up')}, and at "banyan status"`,
+      remedy: `Look at ${this.#host.state.log('up')}, and at "banyan status"`,
       cause: error,
     })
   }
 }
 
 /** Runs `use` with a connection to the running `up`, and ends the connection. @throws Failure */
-export async function withControl<T>(state: StateFolder, use: (control: ControlClient) => Promise<T>): Promise<T> {
-  const control = new ControlClient(state)
+export async function withControl<T>(host: Host, use: (control: ControlClient) => Promise<T>): Promise<T> {
+  const control = new ControlClient(host)
   try {
     return await use(control)
   } finally {

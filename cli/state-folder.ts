@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { codeOf, Failure } from './failure.ts'
@@ -44,11 +44,6 @@ export function stateFolder(given: string): StateFolder {
   }
 }
 
-/** What a person has to add to a command to mean this folder. */
-export function stateFlag(state: StateFolder): string {
-  return state.root === defaultStateFolder ? '' : ` --state ${state.root}`
-}
-
 /** Makes what is missing, open to its owner only. @throws Failure */
 export function prepareStateFolder(state: StateFolder): void {
   for (const folder of [state.root, state.run, path.dirname(state.log('x'))]) {
@@ -70,19 +65,4 @@ export function prepareStateFolder(state: StateFolder): void {
     })
   }
   chmodSync(state.run, 0o700)
-}
-
-/** The folder of a command that needs a running `up`. @throws Failure */
-export function existingStateFolder(given: string): StateFolder {
-  const state = stateFolder(given)
-  if (!existsSync(state.socket('up'))) throw notRunning(state)
-  return state
-}
-
-export function notRunning(state: StateFolder, cause?: unknown): Failure {
-  return new Failure(`no "banyan up" runs with the state folder ${state.root}`, {
-    meaning: 'There is nobody to ask',
-    remedy: `Start it with "banyan up${stateFlag(state)}", or name the folder of one that runs with --state DIR`,
-    cause,
-  })
 }

@@ -8,8 +8,10 @@ export type ProviderRole = (typeof providerRoles)[number]
 export interface Advert {
   readonly node: NodeId
   readonly incarnation: Incarnation
-  /** What gRPC dials: `unix:/path` or `host:port`. */
+  /** Where it is dialled: see `Dial`. */
   readonly address: string
+  /** For other machines: `HOST:PORT`; empty: it can be reached from its own only. */
+  readonly remote: string
   /** The machine it runs on. */
   readonly host: string
   /** Changes and reads under way there. */

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs'
 import type { Advert } from '../proto/advert.ts'
+import { type Dial, overUnixSockets } from '../proto/channel.ts'
 import type { Incarnation, NodeId } from '../proto/ids.ts'
 import { type Log, standardTiming, type Timing } from '../replication/ports.ts'
 import type { Directory } from './directory/directory.ts'
 import { adminService } from './rpc/admin-service.ts'
 import { fileService } from './rpc/file-service.ts'
-import { GrpcServer } from './rpc/grpc-server.ts'
+import { GrpcServer, type Services } from './rpc/grpc-server.ts'
+import type { PeerOf } from './rpc/identity.ts'
+import type { Listener } from './rpc/listener.ts'
 import { VolumeStore } from './store/volume-store.ts'
 import { Volume } from './volume.ts'
 
@@ -17,6 +20,8 @@ export interface ServerOptions {
   readonly directory: Directory
   /** Path of the Unix socket, at most 107 bytes. */
   readonly socket: string
+  /** For other machines. Without it there are none. */
+  readonly network?: Network
   /** The member's store stands here. */
   readonly stateDir: string
   /** The machine's name, for drivers that prefer a provider nearby. */
@@ -26,6 +31,14 @@ export interface ServerOptions {
   readonly sessionTimeoutMs?: number
   /** An invariant or the disk broke: standard is to end the process, so that another member goes on. */
   readonly onFatal?: (error: unknown) => void
+}
+
+export interface Network {
+  readonly listeners: readonly Listener[]
+  /** What others dial, `HOST:PORT`. */
+  readonly remote: string
+  /** The way to the other members. */
+  readonly dial: Dial
 }
 
 export interface RunningServer {
@@ -40,19 +53,23 @@ const handOverMs = 1000
 
 /** Starts one file server: resolves when it listens. It serves when replication lets it. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { directory, host, incarnation, log, node, socket, stateDir, timing = standardTiming, volume: name } = options
+  const { directory, host, incarnation, log, network, node, socket, stateDir, volume: name } = options
+  const { timing = standardTiming } = options
   const onFatal = once(options.onFatal ?? endProcess, log)
   const store = await VolumeStore.open(stateDir, { bootId: bootId(), log, onFailure: onFatal })
   const address = `unix:${socket}`
-  const volume = new Volume({ ...options, address, store, timing, onFatal })
+  const dial = network?.dial ?? overUnixSockets
+  const volume = new Volume({ ...options, dial, address, store, timing, onFatal })
   await volume.leases.look() // a primary that does not know who has leases waits for everybody
-  const services = {
-    file: fileService(volume.attachmentPorts),
-    peer: volume.peers.service,
-    admin: adminService(volume),
-  }
-  const grpc = await GrpcServer.listen(socket, services)
-  const advert: Advert = { node, incarnation, address, host, load: 0, role: 'none' }
+  const admin = adminService(volume)
+  const services = (peerOf: PeerOf): Services => ({
+    file: fileService(volume.attachmentPorts, peerOf),
+    peer: volume.peers.service(peerOf),
+    admin,
+  })
+  const grpc = await GrpcServer.listen([{ kind: 'unix', socket }, ...(network?.listeners ?? [])], services)
+  const remote = network?.remote ?? ''
+  const advert: Advert = { node, incarnation, address, remote, host, load: 0, role: 'none' }
   const advertisement = directory.advertise(name, advert)
   const watch = directory.watch(name, {
     record: (versioned) => volume.onRecord(versioned),

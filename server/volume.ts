@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Dial } from '../proto/channel.ts'
 import type { Hold } from '../proto/generated/file-service.ts'
 import type { OrphanRound, SessionsAlive } from '../proto/generated/peer-service.ts'
 import { type Incarnation, incarnation, type NodeId, type Seq } from '../proto/ids.ts'
@@ -30,6 +31,7 @@ import { VolumeLeases } from './session/volume-leases.ts'
 import type { VolumeStore } from './store/volume-store.ts'
 
 export interface VolumeOptions {
+  readonly dial: Dial
   readonly node: NodeId
   /** Where this member's gRPC listens. */
   readonly address: string
@@ -144,8 +146,9 @@ export class Volume {
     this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, leases, changed }
   }
 
-  #openPeers({ incarnation, log, node, volume }: VolumeOptions): PeerNetwork {
+  #openPeers({ dial, incarnation, log, node, volume }: VolumeOptions): PeerNetwork {
     return new PeerNetwork({
+      dial,
       node,
       incarnation,
       volume,

@@ -1,5 +1,4 @@
 import { rmSync } from 'node:fs'
-import os from 'node:os'
 import { DriverState } from '../../fs-driver/driver/driver-state.ts'
 import { runDriver } from '../../fs-driver/driver/main.ts'
 import { runNativeDriver } from '../../fs-driver/fuse-native/main.ts'
@@ -7,24 +6,23 @@ import { OpenFiles } from '../../fs-driver/fuse-native/open-files.ts'
 import { LeaseFile } from '../../fs-driver/kernel/lease-file.ts'
 import { deviceFd, resendVariable } from '../../fs-driver/kernel/supervisor.ts'
 import { cachingCapabilities, wantedCapabilities } from '../../fs-driver/protocol/negotiate.ts'
+import { GrpcTransport } from '../../fs-driver/router/grpc-transport.ts'
 import type { HoldHolder } from '../../fs-driver/router/hold-holder.ts'
 import type { LeaseHolder } from '../../fs-driver/router/lease-holder.ts'
 import type { ProviderSource } from '../../fs-driver/router/provider-source.ts'
 import { createRouter, type Router, type RouterOptions } from '../../fs-driver/router/router.ts'
 import { ExtentFile } from '../../fs-driver/write-behind/extent-file.ts'
 import { nodeId } from '../../proto/ids.ts'
-import { DirectoryClient } from '../../server/directory/client.ts'
 import { collectSeldom } from '../collector.ts'
+import { configuredMount, hostAt, type Place } from '../host.ts'
 import { openLog, type ProcessLog } from '../log.ts'
 import type { MountDriver } from '../mount-driver.ts'
 import { mountFile, mountName } from '../mount-name.ts'
-import { readSettings } from '../settings.ts'
-import { type StateFolder, stateFolder } from '../state-folder.ts'
+import type { StateFolder } from '../state-folder.ts'
 import { volumeName } from '../volume.ts'
 import { watchSettings } from '../watch-settings.ts'
 
-export interface DriveCommand {
-  readonly state: string
+export interface DriveCommand extends Place {
   readonly dir: string
   readonly provider: string | undefined
   /** The process that keeps the mount. */
@@ -36,26 +34,29 @@ export interface DriveCommand {
 /** The process that serves one mount, started by `mount` with the kernel's connection. Resolves when that has ended. */
 export async function drive(command: DriveCommand): Promise<void> {
   collectSeldom()
-  const state = stateFolder(command.state)
-  const settings = readSettings(state.settingsFile)
+  const host = hostAt(command)
+  const { state } = host
+  const settings = host.settings.read()
   const name = mountName(command.dir)
   const log = openLog(state.log(name), `${name}-driver`, settings.log.level)
-  const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
+  const watch = watchSettings(host.settings, log, (next) => log.setLevel(next.log.level))
   const resend = command.driver === 'plain' && process.env[resendVariable] === '1'
   const slotFile = mountFile(state, command.dir, 'slots')
   if (!resend) rmSync(slotFile, { force: true }) // a new connection: the kernel's numbers begin anew
-  const directory = new DirectoryClient(`unix:${state.socket('up')}`)
+  const directory = host.openDirectory()
   const providers: ProviderSource = {
     watch: (onChange) => directory.watch(volumeName, { record: () => {}, death: () => {}, providers: onChange }),
   }
   const routing: Routing = {
     providers,
     ...(command.provider === undefined ? {} : { pinned: nodeId(command.provider) }),
-    host: os.hostname(),
+    host: host.name,
     path: command.dir,
     pid: command.owner,
     slotFile,
-    unavailableMs: settings.mount.unavailable_seconds * 1000,
+    unavailableMs:
+      (configuredMount(host, command.dir)?.unavailableSeconds ?? settings.mount.unavailable_seconds) * 1000,
+    transport: new GrpcTransport(host.dial),
     log: (event, fields) => log.info(event, fields),
   }
   const { readOnly } = command

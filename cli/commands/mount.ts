@@ -2,18 +2,17 @@ import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { ControlClient, withControl } from '../control-client.ts'
 import { Failure, oneLine } from '../failure.ts'
+import { type Host, hostAt, type Place, runningHost } from '../host.ts'
 import { openLog } from '../log.ts'
 import { removeMemoryFolder } from '../memory-folder.ts'
 import { type MountDriver, supervise } from '../mount-driver.ts'
 import { mountFile, mountFileEndings, mountName } from '../mount-name.ts'
 import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
-import { readSettings } from '../settings.ts'
-import { existingStateFolder, type StateFolder } from '../state-folder.ts'
+import { prepareStateFolder } from '../state-folder.ts'
 import { watchSettings } from '../watch-settings.ts'
 
-export interface MountCommand {
-  readonly state: string
+export interface MountCommand extends Place {
   readonly dir: string
   readonly provider: string | undefined
   readonly driver: MountDriver
@@ -24,14 +23,18 @@ export interface MountCommand {
 /** Mounts, and resolves when the mount is gone: unmounted by somebody, or by SIGINT or SIGTERM to us. @throws Failure */
 export async function mount(command: MountCommand): Promise<void> {
   mustBeAbleToMount(command.dir, command.driver)
-  const state = existingStateFolder(command.state)
-  const settings = readSettings(state.settingsFile)
-  if (command.provider !== undefined) await mustBeServer(state, command.provider)
+  // One of several hosts mounts by itself: its directory is not in its supervisor, or on another host.
+  const host = hostAt(command)
+  if (host.member === undefined) runningHost(command)
+  const { state } = host
+  prepareStateFolder(state)
+  const settings = host.settings.read()
+  if (command.provider !== undefined) await mustBeServer(host, command.provider)
   const dir = mountPoint(command.dir)
   const name = mountName(dir)
   const log = openLog(state.log(name), name, settings.log.level)
-  const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
-  const drive = ['drive', dir, '--state', state.root, '--owner', String(process.pid), '--driver', command.driver]
+  const watch = watchSettings(host.settings, log, (next) => log.setLevel(next.log.level))
+  const drive = ['drive', dir, ...host.args, '--owner', String(process.pid), '--driver', command.driver]
   if (command.provider !== undefined) drive.push('--provider', command.provider)
   if (command.readOnly) drive.push('--read-only')
   const mounted = await supervise(command.driver, {
@@ -44,7 +47,7 @@ export async function mount(command: MountCommand): Promise<void> {
   }).catch((error: unknown) => {
     throw new Failure(oneLine(error), { cause: error })
   })
-  const control = new ControlClient(state)
+  const control = new ControlClient(host)
   const registration = control.registerMount({ path: mounted.dir, pid: process.pid, provider: '' })
   const unmount = (): void => {
     mounted.unmount().catch((error: unknown) => {
@@ -71,11 +74,16 @@ export async function mount(command: MountCommand): Promise<void> {
 }
 
 /** @throws Failure */
-async function mustBeServer(state: StateFolder, name: string): Promise<void> {
-  const { servers } = await withControl(state, (control) => control.state())
-  if (servers.some((server) => server.name === name)) return
+async function mustBeServer(host: Host, name: string): Promise<void> {
+  const names = host.member === undefined ? await serversHere(host) : [...host.member.config.hosts.keys()]
+  if (names.includes(name)) return
   throw new Failure(`there is no server ${name}`, {
     meaning: 'Nothing was mounted',
-    remedy: `Name one of ${servers.map((server) => server.name).join(', ')} with --provider`,
+    remedy: `Name one of ${names.join(', ')} with --provider`,
   })
+}
+
+async function serversHere(host: Host): Promise<readonly string[]> {
+  const { servers } = await withControl(host, (control) => control.state())
+  return servers.map((server) => server.name)
 }

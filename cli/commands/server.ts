@@ -1,28 +1,26 @@
 import { readMountTable } from '../../fs-driver/kernel/mount-table.ts'
 import { withControl } from '../control-client.ts'
-import { existingStateFolder } from '../state-folder.ts'
+import { type Place, runningHost } from '../host.ts'
 
-export interface ServerCommand {
-  readonly state: string
+export interface ServerCommand extends Place {
   readonly name: string
 }
 
 /** Resolves when the server offers itself to clients; it gets in sync by itself. @throws Failure */
-export async function startServer({ state, name }: ServerCommand): Promise<void> {
-  const server = await withControl(existingStateFolder(state), (control) => control.startServer(name))
+export async function startServer({ name, ...place }: ServerCommand): Promise<void> {
+  const server = await withControl(runningHost(place), (control) => control.startServer(name))
   console.log(`${name} runs (process ${server?.pid}).`)
 }
 
 /** Resolves when its process has ended. @throws Failure */
-export async function stopServer({ state, name }: ServerCommand): Promise<void> {
-  await withControl(existingStateFolder(state), (control) => control.stopServer(name))
+export async function stopServer({ name, ...place }: ServerCommand): Promise<void> {
+  await withControl(runningHost(place), (control) => control.stopServer(name))
   console.log(`${name} is stopped.`)
 }
 
 /** Resolves when the mount of `up` is gone and all its servers have stopped. @throws Failure */
-export async function down({ state: given }: { readonly state: string }): Promise<void> {
-  const state = existingStateFolder(given)
-  const others = await withControl(state, async (control) => {
+export async function down(place: Place): Promise<void> {
+  const others = await withControl(runningHost(place), async (control) => {
     const { mounts } = await control.state()
     await control.down()
     return mounts

@@ -2,19 +2,21 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { Failure, oneLine } from '../failure.ts'
+import { type Host, loneHost } from '../host.ts'
 import { openLog, type ProcessLog } from '../log.ts'
 import type { MountDriver } from '../mount-driver.ts'
 import { clearMountPoint, mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
-import { readSettings, type Settings } from '../settings.ts'
-import { prepareStateFolder, type StateFolder, stateFlag, stateFolder } from '../state-folder.ts'
+import type { Settings } from '../settings.ts'
+import { defaultStateFolder, prepareStateFolder } from '../state-folder.ts'
 import { MountKeeper } from '../up/mount-keeper.ts'
+import { membersOf, openOwnDirectory } from '../up/own-directory.ts'
 import { Up } from '../up/up.ts'
 import { volumeName } from '../volume.ts'
 import { type SettingsWatch, watchSettings } from '../watch-settings.ts'
 
 export interface UpCommand {
-  readonly state: string
+  readonly state?: string
   readonly mirrors: number | undefined
   readonly mount: string | undefined
   readonly driver: MountDriver
@@ -27,12 +29,12 @@ type Word = { readonly ready: string } | { readonly failed: string }
 
 /** Resolves when everything has ended again; with `detach`, when everything runs. @throws Failure */
 export async function up(command: UpCommand): Promise<void> {
-  const state = stateFolder(command.state)
-  const settings = readSettings(state.settingsFile)
+  const host = loneHost(command.state ?? defaultStateFolder)
+  const settings = host.settings.read()
   mustBeAbleToMount(command.mount ?? settings.mount.path, command.driver)
-  prepareStateFolder(state)
-  if (command.detach) return await detach(command, state)
-  const run = new Run(command, state, settings)
+  prepareStateFolder(host.state)
+  if (command.detach) return await detach(command, host)
+  const run = new Run(command, host, settings)
   try {
     const summary = await run.start()
     tell({ ready: summary })
@@ -46,7 +48,7 @@ export async function up(command: UpCommand): Promise<void> {
 }
 
 /** Starts another `up` in the background, and reports as it does. */
-async function detach(command: UpCommand, state: StateFolder): Promise<void> {
+async function detach(command: UpCommand, { state }: Host): Promise<void> {
   const { mirrors, mount, driver, restart } = command
   const args = ['up', '--state', state.root, '--driver', driver]
   if (mirrors !== undefined) args.push('--mirrors', String(mirrors))
@@ -81,7 +83,7 @@ function tell(word: Word): void {
 class Run {
   readonly ended: Promise<void>
   readonly #command: UpCommand
-  readonly #state: StateFolder
+  readonly #host: Host
   readonly #log: ProcessLog
   readonly #mount: MountKeeper
   readonly #dir: string
@@ -93,16 +95,17 @@ class Run {
   #ready = false
   #onEnd: () => void = () => {}
 
-  constructor(command: UpCommand, state: StateFolder, settings: Settings) {
+  constructor(command: UpCommand, host: Host, settings: Settings) {
     this.#command = command
-    this.#state = state
+    this.#host = host
     this.#settings = settings
-    this.#log = openLog(state.log('up'), 'up', settings.log.level)
+    this.#log = openLog(host.state.log('up'), 'up', settings.log.level)
     this.#dir = mountPoint(command.mount ?? settings.mount.path)
     this.#mount = new MountKeeper({
       dir: this.#dir,
+      name: 'mount',
       driver: command.driver,
-      state,
+      host,
       log: this.#log,
       onEnd: (reason) => this.#mountEnded(reason),
     })
@@ -115,14 +118,23 @@ class Run {
   async start(): Promise<string> {
     const { mirrors, restart } = this.#command
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void this.end())
-    this.#watch = watchSettings(this.#state.settingsFile, this.#settings, this.#log, (next) => {
+    this.#watch = watchSettings(this.#host.settings, this.#log, (next) => {
       this.#settings = next
       this.#log.setLevel(next.log.level)
     })
+    const directory = await openOwnDirectory(this.#host)
+    const servers = await membersOf(directory, { root: this.#host.state.root, mirrors }).catch(
+      async (error: unknown) => {
+        await directory.close()
+        throw error
+      },
+    )
     this.#up = await Up.start({
-      state: this.#state,
+      host: this.#host,
       log: this.#log,
-      mirrors,
+      directory,
+      offersDirectory: { listeners: [] },
+      servers,
       restart: () => restart || this.#settings.servers.restart,
       onDown: () => this.end(),
     })
@@ -131,7 +143,7 @@ class Run {
       this.#mount.start()
     }
     await this.#up.serving(() => {
-      console.error(`Waiting for a primary. "banyan status${stateFlag(this.#state)}" says who is missing.`)
+      console.error(`Waiting for a primary. "banyan status${this.#host.flag}" says who is missing.`)
     })
     await this.#up.settled()
     if (!(await this.#up.mounted(() => this.#mount.pid))) {
@@ -185,10 +197,10 @@ class Run {
         : `  ${name}  ${(roles.get(name) ?? 'starting').padEnd(8)} process ${pid}`,
     )
     return [
-      `banyan is up: volume ${volumeName} on ${servers.length} mirrored file servers, state in ${this.#state.root}`,
+      `banyan is up: volume ${volumeName} on ${servers.length} mirrored file servers, state in ${this.#host.state.root}`,
       ...lines,
       ...mounts.map(({ path, pid }) => `Mounted at ${path} (process ${pid}).`),
-      `Look next at "banyan status${stateFlag(this.#state)}"; logs are in ${this.#state.root}/log.`,
+      `Look next at "banyan status${this.#host.flag}"; logs are in ${this.#host.state.root}/log.`,
     ].join('\n')
   }
 }

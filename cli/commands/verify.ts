@@ -2,12 +2,11 @@ import { SingleBar } from 'cli-progress'
 import type { VerifyFinding, VerifySummary } from '../../proto/generated/admin-service.ts'
 import { askPrimary } from '../ask-primary.ts'
 import { Failure } from '../failure.ts'
+import { type Host, type Place, runningHost } from '../host.ts'
 import { clusterView } from '../show/cluster-view.ts'
 import { bytes, counted } from '../show/units.ts'
-import { existingStateFolder, type StateFolder } from '../state-folder.ts'
 
-export interface VerifyCommand {
-  readonly state: string
+export interface VerifyCommand extends Place {
   readonly repair: boolean
   readonly json: boolean
 }
@@ -18,7 +17,7 @@ export interface VerifyCommand {
  * @throws Failure
  */
 export async function verify(command: VerifyCommand): Promise<number> {
-  const state = existingStateFolder(command.state)
+  const host = runningHost(command)
   const bar =
     process.stderr.isTTY && !command.json
       ? new SingleBar({ stream: process.stderr, format: '[{bar}] {text}', clearOnComplete: true })
@@ -30,7 +29,7 @@ export async function verify(command: VerifyCommand): Promise<number> {
     findings = []
   }
   try {
-    for await (const { kind } of askPrimary(state, (client) => client.verify({ repair: command.repair }), again)) {
+    for await (const { kind } of askPrimary(host, (client) => client.verify({ repair: command.repair }), again)) {
       switch (kind?.$case) {
         case 'progress': {
           const [done, total] = [Number(kind.value.bytesDone), Number(kind.value.bytesTotal)]
@@ -53,7 +52,7 @@ export async function verify(command: VerifyCommand): Promise<number> {
   }
   if (summary === undefined)
     throw new Failure('the primary ended the comparison without a result', { remedy: 'Run it again' })
-  const left = await outside(state, summary.members)
+  const left = await outside(host, summary.members)
   if (command.json) console.log(JSON.stringify(asJson(findings, summary, left)))
   else for (const line of report(findings, summary, left)) console.log(line)
   const open = findings.filter((finding) => finding.outcome !== 'repaired')
@@ -61,8 +60,8 @@ export async function verify(command: VerifyCommand): Promise<number> {
 }
 
 /** Members that were not compared, since they are not in sync. */
-async function outside(state: StateFolder, compared: readonly string[]): Promise<readonly string[]> {
-  const [volume] = (await clusterView(state)).volumes
+async function outside(host: Host, compared: readonly string[]): Promise<readonly string[]> {
+  const [volume] = (await clusterView(host)).volumes
   return (volume?.members ?? []).map(({ name }) => name).filter((name) => !compared.includes(name))
 }
 

@@ -1,4 +1,4 @@
-import { credentials, Metadata } from '@grpc/grpc-js'
+import { Metadata } from '@grpc/grpc-js'
 import {
   AdminServiceClient,
   type MemberStatus,
@@ -7,9 +7,9 @@ import {
 } from '../../proto/generated/admin-service.ts'
 import type { ServerState, StateReply } from '../../proto/generated/control-service.ts'
 import type { VolumeRecord } from '../../replication/record.ts'
-import { DirectoryClient } from '../../server/directory/client.ts'
 import { withControl } from '../control-client.ts'
-import type { StateFolder } from '../state-folder.ts'
+import type { Host } from '../host.ts'
+import { type Known, lookUp } from './look-up.ts'
 
 /** A server that does not answer in that time is frozen or overloaded; the others tell what they know of it. */
 const askMs = 1500
@@ -38,6 +38,11 @@ export interface VolumeView {
 export interface MemberView {
   readonly name: string
   readonly state: MemberState
+  /** It is known to have a process. */
+  readonly runs: boolean
+  /** This host's supervisor has its process, or could start one. */
+  readonly here: boolean
+  /** null: there is none, or it is another host's. */
   readonly pid: number | null
   readonly address: string | null
   readonly applied: number | null
@@ -63,30 +68,34 @@ export interface MountView {
   readonly provider: string | null
 }
 
-/** Asks `up`, its directory and every server that runs, and puts together what they say. @throws Failure without `up` */
-export async function clusterView(state: StateFolder): Promise<ClusterView> {
-  const running = await withControl(state, (control) => control.state())
-  const [record, replies] = await Promise.all([readRecord(state, running.volume), askAll(running.servers)])
-  return assemble(running, record, replies)
+/** Asks the supervisor here, the directory and every server, and puts together what they say. @throws Failure */
+export async function clusterView(host: Host): Promise<ClusterView> {
+  const present = await withControl(host, (control) => control.state())
+  const known = await lookUp(host, present.volume)
+  const running = { ...present, servers: [...present.servers, ...elsewhere(present.servers, known)] }
+  return assemble(running, known.record, await askAll(host, running.servers), host.name)
 }
 
-async function readRecord(state: StateFolder, volume: string): Promise<VolumeRecord | undefined> {
-  const directory = new DirectoryClient(`unix:${state.socket('up')}`)
-  try {
-    return (await directory.readRecord(volume))?.record
-  } finally {
-    directory.close()
-  }
+/** Members whose processes are other hosts'. */
+function elsewhere(here: readonly ServerState[], { adverts, record }: Known): readonly ServerState[] {
+  const names = (record?.members ?? []).filter((name) => !here.some((server) => server.name === name))
+  return names.map((name) => {
+    const advert = adverts.find(({ node }) => node === name)
+    return advert === undefined
+      ? { name, state: 'unheard', pid: 0, incarnation: '', address: '', reason: 'nothing is heard of its host' }
+      : { name, state: 'running', pid: 0, incarnation: advert.incarnation, address: advert.address, reason: '' }
+  })
 }
 
-async function askAll(servers: readonly ServerState[]): Promise<readonly StatusReply[]> {
-  const replies = await Promise.all(servers.filter((server) => server.pid !== 0).map((server) => ask(server.address)))
+async function askAll(host: Host, servers: readonly ServerState[]): Promise<readonly StatusReply[]> {
+  const replies = await Promise.all(servers.filter(hasProcess).map((server) => ask(host, server.address)))
   return replies.filter((reply) => reply !== undefined)
 }
 
 /** undefined: no answer in time. That is no error: status is asked when something is wrong. */
-function ask(address: string): Promise<StatusReply | undefined> {
-  const client = new AdminServiceClient(address, credentials.createInsecure())
+function ask({ dial }: Host, address: string): Promise<StatusReply | undefined> {
+  const { target, credentials, options } = dial(address)
+  const client = new AdminServiceClient(target, credentials, options)
   return new Promise((resolve) => {
     client.status({}, new Metadata(), { deadline: Date.now() + askMs }, (error, reply) => {
       client.close()
@@ -100,6 +109,7 @@ export function assemble(
   running: StateReply,
   record: VolumeRecord | undefined,
   replies: readonly StatusReply[],
+  host: string,
 ): ClusterView {
   const rank = (reply: StatusReply): number => Number(reply.epoch) * 2 + (reply.role === 'primary' ? 1 : 0)
   const [best] = replies.toSorted((a, b) => rank(b) - rank(a))
@@ -120,7 +130,8 @@ export function assemble(
       },
     ],
     mounts: running.mounts.map(({ path, pid }) => {
-      const session = replies.flatMap((reply) => reply.sessions).find((one) => one.pid === pid && one.path === path)
+      const sessions = replies.flatMap((reply) => reply.sessions)
+      const session = sessions.find((one) => one.host === host && one.pid === pid && one.path === path)
       return { path, pid, provider: session?.provider || null }
     }),
   }
@@ -132,13 +143,16 @@ function serving(best: StatusReply | undefined, record: VolumeRecord | undefined
 }
 
 function memberView(server: ServerState, known: MemberStatus | undefined, answers: boolean): MemberView {
-  const runs = server.pid !== 0
+  const runs = hasProcess(server)
+  const here = server.state !== 'unheard' && (server.pid !== 0 || server.state !== 'running')
   // A primary that has not heard of a member since it became one does not know how far that is.
   const at = runs || (known !== undefined && known.applied > 0n) ? known : undefined
   return {
     name: server.name,
     state: runs ? memberState(known?.state) : 'down',
-    pid: runs ? server.pid : null,
+    runs,
+    here,
+    pid: server.pid === 0 ? null : server.pid,
     address: server.address || null,
     applied: at ? Number(at.applied) : null,
     committed: known ? Number(known.committed) : null,
@@ -148,6 +162,8 @@ function memberView(server: ServerState, known: MemberStatus | undefined, answer
     reason: reasonOf(server, { runs, answers }),
   }
 }
+
+const hasProcess = ({ pid, state }: ServerState): boolean => pid !== 0 || state === 'running'
 
 /** Of a member in the progress of a resync. */
 export function memberProgress(member: MemberStatus): Pick<MemberView, 'name' | 'state' | 'resync'> {
@@ -166,7 +182,8 @@ function resyncView(resync: ResyncStatus | undefined): ResyncView | null {
 }
 
 function reasonOf(server: ServerState, { runs, answers }: { runs: boolean; answers: boolean }): string {
-  if (runs) return answers ? '' : `process ${server.pid} gives no answer`
+  if (runs && answers) return ''
+  if (runs) return server.pid === 0 ? 'its server gives no answer' : `process ${server.pid} gives no answer`
   return server.state === 'stopped' ? 'it was stopped' : server.reason
 }
 

@@ -50,7 +50,8 @@ function attention(volume: VolumeView, mounts: readonly MountView[], flag: strin
   }
   for (const member of members.filter(({ state }) => state === 'down')) {
     const why = member.reason === '' ? 'it is not in the set and does not catch up' : member.reason
-    const remedy = member.pid === null ? ` Start it: banyan server start ${member.name}${flag}` : ''
+    const start = member.here ? ` Start it: banyan server start ${member.name}${flag}` : ' See to its host.'
+    const remedy = member.runs ? '' : start
     found.push(`${member.name} is down: ${why}.${remedy}`)
   }
   if (space !== null && space.freeBytes < space.totalBytes * spaceLow) {

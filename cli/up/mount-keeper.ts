@@ -1,8 +1,8 @@
 import path from 'node:path'
+import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
 import type { MountDriver } from '../mount-driver.ts'
 import { newIncarnation } from '../program.ts'
-import type { StateFolder } from '../state-folder.ts'
 import { adoptChild, type Child, type ChildPlan, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
 
@@ -11,14 +11,18 @@ const stopMs = 20_000
 
 export interface MountKeeperOptions {
   readonly dir: string
+  /** Of its files: no other mount of this supervisor has it. */
+  readonly name: string
   readonly driver: MountDriver
-  readonly state: StateFolder
+  readonly provider?: string | undefined
+  readonly readOnly?: boolean
+  readonly host: Host
   readonly log: Log
   /** It ended, and nobody had asked for it: somebody unmounted it, or it failed. `reason` is for a person. */
   readonly onEnd: (reason: string) => void
 }
 
-/** Keeps the process of the mount that belongs to `up`. Like a server it outlives a killed `up` and is found again. */
+/** Keeps the process of one mount of a supervisor. Like a server it outlives a killed `up` and is found again. */
 export class MountKeeper {
   readonly #options: MountKeeperOptions
   #child: Child | undefined
@@ -27,6 +31,10 @@ export class MountKeeper {
 
   constructor(options: MountKeeperOptions) {
     this.#options = options
+  }
+
+  get dir(): string {
+    return this.#options.dir
   }
 
   get pid(): number | undefined {
@@ -40,7 +48,7 @@ export class MountKeeper {
     const child = adoptChild({ lifeline: this.#file('alive'), mark, onEnd: (reason) => this.#ended(reason) })
     if (child === undefined) return false
     if (!mark.endsWith(`:${this.#options.dir}`)) {
-      child.signal('SIGTERM') // it was mounted elsewhere then; `up` has one mount
+      child.signal('SIGTERM') // it was mounted elsewhere then
       child.close()
       return false
     }
@@ -51,11 +59,15 @@ export class MountKeeper {
 
   /** Whether it comes to be mounted is seen from its registration. */
   start(): void {
-    const { dir, driver, state, log } = this.#options
+    const { dir, driver, host, log, provider, readOnly = false } = this.#options
     const mark = `${newIncarnation()}:${dir}`
     writeMark(this.#file('mark'), mark)
     const plan: ChildPlan = {
-      args: ['mount', dir, '--state', state.root, '--driver', driver, '--mark', mark],
+      args: [
+        ...['mount', dir, ...host.args, '--driver', driver, '--mark', mark],
+        ...(provider === undefined ? [] : ['--provider', provider]),
+        ...(readOnly ? ['--read-only'] : []),
+      ],
       output: this.#output(),
       lifeline: this.#file('alive'),
       onEnd: (reason) => this.#ended(reason),
@@ -90,10 +102,11 @@ export class MountKeeper {
   }
 
   #file(ending: string): string {
-    return path.join(this.#options.state.run, `mount.${ending}`)
+    return path.join(this.#options.host.state.run, `${this.#options.name}.${ending}`)
   }
 
   #output(): string {
-    return path.join(path.dirname(this.#options.state.log('mount')), 'mount.out')
+    const { host, name } = this.#options
+    return path.join(path.dirname(host.state.log(name)), `${name}.out`)
   }
 }

@@ -1,8 +1,8 @@
 import path from 'node:path'
 import { type Incarnation, incarnation, type NodeId } from '../../proto/ids.ts'
+import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
 import { newIncarnation } from '../program.ts'
-import type { StateFolder } from '../state-folder.ts'
 import { adoptChild, type Child, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
 
@@ -19,7 +19,7 @@ export type ServerPhase = 'running' | 'stopped' | 'ended'
 
 export interface KeeperOptions {
   readonly node: NodeId
-  readonly state: StateFolder
+  readonly host: Host
   readonly log: Log
   /** That process has ended, and nothing of it is left to act. */
   readonly onEnd: (node: NodeId, incarnation: Incarnation) => void
@@ -70,7 +70,7 @@ export class ServerKeeper {
   }
 
   get address(): string {
-    return `unix:${this.#options.state.socket(this.node)}`
+    return `unix:${this.#options.host.state.socket(this.node)}`
   }
 
   /** Takes over a server that an earlier `up` left running. False: there is none, and what there was is dead. */
@@ -92,12 +92,12 @@ export class ServerKeeper {
   /** Starts a new incarnation; whether it comes to serve is seen from its advert. It must not be running. */
   start(): Incarnation {
     if (this.#running !== undefined) throw new Error(`${this.node} is running`)
-    const { node, state, log } = this.#options
+    const { node, host, log } = this.#options
     clearTimeout(this.#restartTimer)
     const fresh = newIncarnation()
     writeMark(this.#markFile(), fresh)
     const child = startChild({
-      args: ['serve', '--state', state.root, '--name', node, '--incarnation', fresh],
+      args: ['file-server', ...host.args, '--name', node, '--incarnation', fresh],
       env: { UV_THREADPOOL_SIZE: poolThreads },
       output: this.#output(),
       lifeline: this.#lifeline(),
@@ -153,14 +153,14 @@ export class ServerKeeper {
   }
 
   #lifeline(): string {
-    return path.join(this.#options.state.run, `${this.node}.alive`)
+    return path.join(this.#options.host.state.run, `${this.node}.alive`)
   }
 
   #output(): string {
-    return path.join(path.dirname(this.#options.state.log(this.node)), `${this.node}.out`)
+    return path.join(path.dirname(this.#options.host.state.log(this.node)), `${this.node}.out`)
   }
 
   #markFile(): string {
-    return path.join(this.#options.state.run, `${this.node}.incarnation`)
+    return path.join(this.#options.host.state.run, `${this.node}.incarnation`)
   }
 }

@@ -1,5 +1,5 @@
-import { chmodSync, rmSync } from 'node:fs'
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { rmSync } from 'node:fs'
+import { Server } from '@grpc/grpc-js'
 import type { Advert } from '../../proto/advert.ts'
 import {
   ControlServiceService,
@@ -8,14 +8,13 @@ import {
   type StateReply,
 } from '../../proto/generated/control-service.ts'
 import { DirectoryServiceService } from '../../proto/generated/directory-service.ts'
-import { type Incarnation, type NodeId, nodeId } from '../../proto/ids.ts'
-import { newRecord } from '../../replication/record.ts'
-import { DirectoryUnavailable } from '../../server/directory/directory.ts'
-import { EmbeddedDirectory } from '../../server/directory/embedded.ts'
+import type { Incarnation, NodeId } from '../../proto/ids.ts'
+import { type Directory, DirectoryUnavailable } from '../../server/directory/directory.ts'
 import { directoryService } from '../../server/directory/service.ts'
-import { Failure } from '../failure.ts'
+import { type Listener, listenAt, peersAt } from '../../server/rpc/listener.ts'
+import { Failure, oneLine } from '../failure.ts'
+import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
-import type { StateFolder } from '../state-folder.ts'
 import { volumeName } from '../volume.ts'
 import { type Control, controlService } from './control.ts'
 import { Mounts } from './mounts.ts'
@@ -27,58 +26,58 @@ const serveLimitMs = 45_000
 /** For mirrors to follow a primary that there is already. */
 const settleLimitMs = 3_000
 
+/** Between two attempts to attest a death to a directory that is away. */
+const attestAgainMs = 500
+
 export interface UpOptions {
-  readonly state: StateFolder
+  readonly host: Host
   readonly log: Log
-  /** For a volume that does not exist yet; must agree with one that does. */
-  readonly mirrors: number | undefined
+  /** Closed with this. */
+  readonly directory: Directory & { close(): void | Promise<void> }
+  /** The directory is this process's: other processes reach it on our socket, and other hosts at these. */
+  readonly offersDirectory: { readonly listeners: readonly Listener[] } | undefined
+  /** Whose processes are kept here. */
+  readonly servers: readonly NodeId[]
   readonly restart: () => boolean
   /** Ends this whole `up`, the mount included. Called by `banyan down`; must not throw. */
   readonly onDown: () => Promise<void>
 }
 
-/** How many members a new volume gets. */
-export const mirrorsStandard = 3
-
 /**
- * The directory, the control socket and the file servers of one machine. Holds no data and serves no file: when it is
+ * The supervisor of one machine: control socket, file servers, and the directory where that is here. Holds no data and serves no file: when it is
  * killed, servers and mounts go on, and the next `up` with the same state folder takes them over.
  */
 export class Up implements Control {
   readonly mounts = new Mounts()
   readonly #options: UpOptions
-  readonly #directory: EmbeddedDirectory
   readonly #keepers: ReadonlyMap<string, ServerKeeper>
-  readonly #server = new Server()
+  readonly #grpc: Server[] = []
   readonly #changed = new Signal()
   #adverts: readonly Advert[] = []
   #stopping = false
   /** Deaths that wait for the end of `stop`: see there. */
   readonly #unattested: (readonly [NodeId, Incarnation])[] = []
 
-  private constructor(options: UpOptions, directory: EmbeddedDirectory, members: readonly NodeId[]) {
+  private constructor(options: UpOptions) {
     this.#options = options
-    this.#directory = directory
-    const { state, log } = options
+    const { host, log, servers } = options
     const onEnd = (node: NodeId, incarnation: Incarnation): void => this.#onEnd(node, incarnation)
     const restart = (): boolean => !this.#stopping && options.restart()
-    this.#keepers = new Map(members.map((node) => [node, new ServerKeeper({ node, state, log, onEnd, restart })]))
+    this.#keepers = new Map(servers.map((node) => [node, new ServerKeeper({ node, host, log, onEnd, restart })]))
     this.mounts.onChange(() => this.#changed.fire())
   }
 
-  /** Opens the directory and the socket, and starts the servers that do not run. @throws Failure */
+  /** Opens the sockets, and starts the servers that do not run. @throws Failure; then all is closed again */
   static async start(options: UpOptions): Promise<Up> {
-    const directory = await openDirectory(options.state)
-    let up: Up | undefined
+    const up = new Up(options)
     try {
-      up = new Up(options, directory, await members(directory, options))
       await up.#listen()
       up.#watch()
       for (const keeper of up.#keepers.values()) if (!keeper.adopt()) keeper.start()
       return up
     } catch (error) {
-      if (up === undefined) await directory.close()
-      else await up.stop().then(() => up?.close())
+      await up.stop()
+      await up.close()
       throw error
     }
   }
@@ -95,7 +94,7 @@ export class Up implements Control {
           `no file server runs: ${keepers.map((keeper) => `${keeper.node} ${keeper.reason}`).join(', ')}`,
           {
             meaning: 'The tree cannot be served',
-            remedy: `Look at ${this.#options.state.log(keepers[0]?.node ?? 'up')}`,
+            remedy: `Look at ${this.#options.host.state.log(keepers[0]?.node ?? 'up')}`,
           },
         )
       })
@@ -158,7 +157,7 @@ export class Up implements Control {
           return this.#adverts.some((advert) => advert.incarnation === incarnation)
         throw new Failure(`${name} ${keeper.reason || 'was stopped'}`, {
           meaning: 'It does not serve',
-          remedy: `Look at ${this.#options.state.log(name)}`,
+          remedy: `Look at ${this.#options.host.state.log(name)}`,
         })
       },
       serveLimitMs,
@@ -166,7 +165,7 @@ export class Up implements Control {
         const seconds = ((performance.now() - began) / 1000).toFixed(0)
         return new Failure(`${name} does not serve ${seconds} s after its start`, {
           meaning: 'It still runs, and may come to it',
-          remedy: `Look at ${this.#options.state.log(name)}`,
+          remedy: `Look at ${this.#options.host.state.log(name)}`,
         })
       },
     )
@@ -194,39 +193,43 @@ export class Up implements Control {
   async stop(): Promise<void> {
     this.#stopping = true
     await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop()))
-    for (const [node, incarnation] of this.#unattested) await this.#directory.attestDeath(node, incarnation)
+    for (const [node, incarnation] of this.#unattested) {
+      await this.#options.directory.attestDeath(node, incarnation).catch((error: unknown) => {
+        this.#options.log.error('death.unattested', { node, incarnation, error }) // its lease is waited for, then
+      })
+    }
   }
 
   /** After `stop`, and after whoever asked for it has its answer. */
   async close(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#server.forceShutdown(), 500)
-      this.#server.tryShutdown(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
-    rmSync(this.#options.state.socket('up'), { force: true })
-    await this.#directory.close()
+    await Promise.all(this.#grpc.map(shutDown))
+    rmSync(this.#options.host.state.socket('up'), { force: true })
+    await this.#options.directory.close()
   }
 
   async #listen(): Promise<void> {
-    const file = this.#options.state.socket('up')
-    rmSync(file, { force: true }) // the directory is open here and nowhere else, so nobody listens on it
-    this.#server.addService(DirectoryServiceService, directoryService(this.#directory))
-    this.#server.addService(ControlServiceService, controlService(this))
-    await new Promise<void>((resolve, reject) => {
-      this.#server.bindAsync(`unix:${file}`, ServerCredentials.createInsecure(), (error) =>
-        error === null
-          ? resolve()
-          : reject(new Failure(`cannot listen on ${file}: ${error.message}`, { cause: error })),
-      )
-    })
-    chmodSync(file, 0o600)
+    const { directory, host, offersDirectory } = this.#options
+    const own: Listener = { kind: 'unix', socket: host.state.socket('up') }
+    for (const listener of [own, ...(offersDirectory?.listeners ?? [])]) {
+      const server = new Server()
+      this.#grpc.push(server)
+      if (listener === own) server.addService(ControlServiceService, controlService(this))
+      if (offersDirectory !== undefined) {
+        server.addService(DirectoryServiceService, directoryService(directory, { peerOf: peersAt(listener) }))
+      }
+      await listenAt(server, listener).catch((error: unknown) => {
+        const where = listener.kind === 'unix' ? listener.socket : listener.address
+        throw new Failure(`cannot listen on ${where}: ${oneLine(error)}`, {
+          meaning: 'Nothing was started',
+          remedy: 'See who uses it ("ss -lp"), or whether it is an address of this host',
+          cause: error,
+        })
+      })
+    }
   }
 
   #watch(): void {
-    this.#directory.watch(volumeName, {
+    this.#options.directory.watch(volumeName, {
       record: ({ version, record }) => this.#options.log.info('record.changed', { version, ...record }),
       death: () => {},
       providers: (adverts) => {
@@ -242,9 +245,21 @@ export class Up implements Control {
       this.#unattested.push([node, incarnation])
       return
     }
-    this.#directory
-      .attestDeath(node, incarnation)
-      .catch((error: unknown) => this.#options.log.error('death.unattested', { node, incarnation, error }))
+    void this.#attest(node, incarnation)
+  }
+
+  /** Until the directory has heard it: it is away at times. */
+  async #attest(node: NodeId, incarnation: Incarnation): Promise<void> {
+    const { directory, log } = this.#options
+    for (;;) {
+      try {
+        return await directory.attestDeath(node, incarnation)
+      } catch (error) {
+        log.error('death.unattested', { node, incarnation, error })
+        if (this.#stopping || !(error instanceof DirectoryUnavailable)) return
+      }
+      await new Promise((resolve) => setTimeout(resolve, attestAgainMs))
+    }
   }
 
   #keeper(name: string): ServerKeeper {
@@ -258,41 +273,14 @@ export class Up implements Control {
   }
 }
 
-/** The directory's lock is what makes this the only `up` of its state folder. @throws Failure */
-async function openDirectory(state: StateFolder): Promise<EmbeddedDirectory> {
-  try {
-    return await EmbeddedDirectory.open(state.directory)
-  } catch (error) {
-    if (error instanceof DirectoryUnavailable) {
-      throw new Failure(`"banyan up" runs already with the state folder ${state.root}`, {
-        meaning: 'Nothing was started',
-        remedy: `See it with "banyan status", end it with "banyan down", or choose another --state DIR`,
-        cause: error,
-      })
-    }
-    throw new Failure(error instanceof Error ? error.message : String(error), {
-      meaning: 'Without it nobody knows who is primary, so nothing was started',
-      remedy: 'Restore it from a copy',
-      cause: error,
+function shutDown(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.forceShutdown(), 500)
+    server.tryShutdown(() => {
+      clearTimeout(timer)
+      resolve()
     })
-  }
-}
-
-/** Of the volume as it is, or of a new one. */
-async function members(directory: EmbeddedDirectory, options: UpOptions): Promise<readonly NodeId[]> {
-  const wanted = options.mirrors ?? mirrorsStandard
-  const names = Array.from({ length: wanted }, (_, index) => nodeId(`s${index + 1}`))
-  const { record } = await directory.createRecord(volumeName, newRecord(names))
-  if (options.mirrors !== undefined && record.members.length !== options.mirrors) {
-    throw new Failure(
-      `the volume in ${options.state.root} has ${record.members.length} mirrors, not ${options.mirrors}`,
-      {
-        meaning: 'Their number cannot be changed yet, so nothing was started',
-        remedy: 'Leave --mirrors out, or choose another --state DIR',
-      },
-    )
-  }
-  return record.members
+  })
 }
 
 function serverState(keeper: ServerKeeper): ServerState {

@@ -1,4 +1,5 @@
-import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream } from '@grpc/grpc-js'
+import { type Dial, overUnixSockets } from '../../proto/channel.ts'
 import { clientFrameBytes } from '../../proto/frames.ts'
 import { type ClientFrame, FileServiceService, type ServerFrame } from '../../proto/generated/file-service.ts'
 import type { ProviderStream, StreamEvents, Transport } from './transport.ts'
@@ -10,11 +11,16 @@ const frameBytesMax = 16 << 20
 /** How long a warm connection may take to come up; it is tried again when next needed. */
 const warmMs = 2000
 
-/** Providers over gRPC: `unix:/path` or `host:port`. One channel a provider, kept while it is in use or to be warm. */
+/** Providers over gRPC. One channel a provider, kept while it is in use or to be warm. */
 export class GrpcTransport implements Transport {
+  readonly #dial: Dial
   readonly #clients = new Map<string, Client>()
   readonly #inUse = new Map<string, number>()
   #warm: ReadonlySet<string> = new Set()
+
+  constructor(dial: Dial = overUnixSockets) {
+    this.#dial = dial
+  }
 
   open(address: string, events: StreamEvents): ProviderStream {
     this.#inUse.set(address, (this.#inUse.get(address) ?? 0) + 1)
@@ -58,13 +64,12 @@ export class GrpcTransport implements Transport {
   #client(address: string): Client {
     const known = this.#clients.get(address)
     if (known !== undefined) return known
-    const client = new Client(address, credentials.createInsecure(), {
+    const { target, credentials, options } = this.#dial(address)
+    const client = new Client(target, credentials, {
+      ...options,
       'grpc-node.flow_control_window': windowBytes,
       'grpc.max_receive_message_length': frameBytesMax,
       'grpc.max_send_message_length': -1,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.service_config_disable_resolution': 1,
-      'grpc.enable_http_proxy': 0,
       // A stream is never retried by the channel, which would keep what was sent and search it at every step.
       'grpc.enable_retries': 0,
       'grpc.initial_reconnect_backoff_ms': 50,

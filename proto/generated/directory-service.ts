@@ -99,6 +99,8 @@ export interface Advert {
   load: number;
   /** primary, mirror or none */
   role: string;
+  /** For other machines: host:port; empty: it can be reached from its own only. */
+  remote: string;
 }
 
 export interface Adverts {
@@ -809,7 +811,7 @@ export const AttestDeathReply: MessageFns<AttestDeathReply> = {
 };
 
 function createBaseAdvert(): Advert {
-  return { node: "", incarnation: "", address: "", host: "", load: 0, role: "" };
+  return { node: "", incarnation: "", address: "", host: "", load: 0, role: "", remote: "" };
 }
 
 export const Advert: MessageFns<Advert> = {
@@ -831,6 +833,9 @@ export const Advert: MessageFns<Advert> = {
     }
     if (message.role !== "") {
       writer.uint32(50).string(message.role);
+    }
+    if (message.remote !== "") {
+      writer.uint32(58).string(message.remote);
     }
     return writer;
   },
@@ -894,6 +899,14 @@ export const Advert: MessageFns<Advert> = {
             }
 
             message.role = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.remote = reader.string();
             continue;
           }
         }

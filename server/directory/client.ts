@@ -1,5 +1,6 @@
-import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { connectivityState, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import type { Advert } from '../../proto/advert.ts'
+import { type Dial, isUnixSocket, overUnixSockets } from '../../proto/channel.ts'
 import * as wire from '../../proto/generated/directory-service.ts'
 import type { Incarnation, NodeId } from '../../proto/ids.ts'
 import type { Versioned, VolumeRecord } from '../../replication/record.ts'
@@ -27,19 +28,24 @@ const reconnectMs = 100
 /** Between two frames of an advert: a quarter of its lease. */
 const keepAliveMs = 500
 
+/** A connection to another machine that has not come up in that time is tried anew: see `#look`. */
+const connectMs = 3000
+const lookMs = 500
+
 /** The directory of another process, over gRPC. Connects when first needed, and anew for ever. */
 export class DirectoryClient implements Directory {
-  readonly #client: wire.DirectoryServiceClient
+  readonly #address: string
+  readonly #dial: Dial
+  #client: wire.DirectoryServiceClient
   readonly #open = new Set<Closable>()
+  readonly #timer: NodeJS.Timeout | undefined
+  #notReadyLooks = 0
 
-  /** `address`: what gRPC dials, `unix:/path`. */
-  constructor(address: string) {
-    this.#client = new wire.DirectoryServiceClient(address, credentials.createInsecure(), {
-      'grpc.initial_reconnect_backoff_ms': reconnectMs,
-      'grpc.max_reconnect_backoff_ms': reconnectMs,
-      'grpc.min_reconnect_backoff_ms': reconnectMs,
-      'grpc.service_config_disable_resolution': 1,
-    })
+  constructor(address: string, dial: Dial = overUnixSockets) {
+    this.#address = address
+    this.#dial = dial
+    this.#client = this.#connected()
+    if (!isUnixSocket(address)) this.#timer = setInterval(() => this.#look(), lookMs).unref()
   }
 
   async readRecord(volume: string): Promise<Versioned | undefined> {
@@ -108,8 +114,34 @@ export class DirectoryClient implements Directory {
 
   /** Ends every watch and advert of this client. */
   close(): void {
+    clearInterval(this.#timer)
     for (const open of this.#open) open.close()
     this.#client.close()
+  }
+
+  #connected(): wire.DirectoryServiceClient {
+    const { target, credentials, options } = this.#dial(this.#address)
+    return new wire.DirectoryServiceClient(target, credentials, {
+      ...options,
+      'grpc.initial_reconnect_backoff_ms': reconnectMs,
+      'grpc.max_reconnect_backoff_ms': reconnectMs,
+      'grpc.min_reconnect_backoff_ms': reconnectMs,
+    })
+  }
+
+  /**
+   * While nothing gets through, the kernel tries to connect after ever longer pauses, and gRPC waits for it: the network
+   * would be back for half a minute before anybody noticed.
+   */
+  #look(): void {
+    const state = this.#client.getChannel().getConnectivityState(false)
+    const waits = state !== connectivityState.READY && state !== connectivityState.IDLE
+    this.#notReadyLooks = waits ? this.#notReadyLooks + 1 : 0
+    if (this.#notReadyLooks * lookMs < connectMs) return
+    this.#notReadyLooks = 0
+    const former = this.#client
+    this.#client = this.#connected()
+    former.close() // calls that wait on it fail, and are made again
   }
 
   /** Runs `start` again, a little later, each time what it began has ended, until closed. */

@@ -8,7 +8,9 @@ import {
 } from '@grpc/grpc-js'
 import type * as wire from '../../proto/generated/directory-service.ts'
 import type { DirectoryServiceServer } from '../../proto/generated/directory-service.ts'
+import type { NodeId } from '../../proto/ids.ts'
 import type { Versioned } from '../../replication/record.ts'
+import { everybodyIsLocal, type Peer, type PeerOf, speaksFor } from '../rpc/identity.ts'
 import {
   type Advertisement,
   type Closable,
@@ -32,12 +34,15 @@ export const advertLeaseMs = 2000
 /** Events that may wait in one watcher's connection. Beyond it the connection is cut: the watcher begins anew. */
 const waitingEventsMax = 1000
 
-/** Offers a directory over gRPC. The socket is the only gate: whoever may open it may do everything (S30). */
+/**
+ * Offers a directory over gRPC. Whoever has come to a listener may read and swap records; who is not on this machine
+ * advertises itself only, and attests deaths of its own host only.
+ */
 export function directoryService(
   directory: Directory,
-  options: { readonly leaseMs?: number } = {},
+  options: { readonly leaseMs?: number; readonly peerOf?: PeerOf } = {},
 ): DirectoryServiceServer {
-  const leaseMs = options.leaseMs ?? advertLeaseMs
+  const { leaseMs = advertLeaseMs, peerOf = everybodyIsLocal } = options
   return {
     readRecord: (call, answer) =>
       reply(answer, async () => recordReply(await directory.readRecord(call.request.volume))),
@@ -53,11 +58,13 @@ export function directoryService(
       }),
     attestDeath: (call, answer) =>
       reply(answer, async () => {
-        await directory.attestDeath(nodeFromWire(call.request.node), incarnationFromWire(call.request.incarnation))
+        const node = nodeFromWire(call.request.node)
+        mustSpeakFor(peerOf(call), node)
+        await directory.attestDeath(node, incarnationFromWire(call.request.incarnation))
         return {}
       }),
     watch: watchHandler(directory),
-    advertise: advertiseHandler(directory, leaseMs),
+    advertise: advertiseHandler(directory, leaseMs, peerOf),
   }
 }
 
@@ -93,11 +100,13 @@ function watchHandler(directory: Directory): handleServerStreamingCall<wire.Watc
 function advertiseHandler(
   directory: Directory,
   leaseMs: number,
+  peerOf: PeerOf,
 ): handleClientStreamingCall<wire.AdvertiseFrame, wire.AdvertiseReply> {
   return (call, answer) => {
     let advertisement: Advertisement | undefined
     let timer: NodeJS.Timeout | undefined
     let over = false
+    const peer = peerOf(call)
     const end = (error?: unknown): void => {
       if (over) return
       over = true
@@ -111,6 +120,7 @@ function advertiseHandler(
       try {
         if (advert === undefined) throw new DirectoryRefusal('an advert is missing')
         const judged = advertFromWire(advert)
+        mustSpeakFor(peer, judged.node)
         if (advertisement === undefined) advertisement = directory.advertise(volumeFromWire(volume), judged)
         else advertisement.update(judged)
         clearTimeout(timer)
@@ -123,6 +133,11 @@ function advertiseHandler(
     call.on('cancelled', () => end())
     call.on('error', () => end())
   }
+}
+
+/** @throws DirectoryRefusal */
+function mustSpeakFor(peer: Peer, node: NodeId): void {
+  if (!speaksFor(peer, node)) throw new DirectoryRefusal(`your certificate does not say that you are ${node}`)
 }
 
 function recordReply(versioned: Versioned | undefined): wire.RecordReply {

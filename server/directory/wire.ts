@@ -75,11 +75,18 @@ export function advertFromWire(advert: wire.Advert): Advert {
     host: text(advert.host),
     load: advert.load,
     role,
+    remote: remoteFromWire(advert.remote),
   }
 }
 
 export function advertToWire(advert: Advert): wire.Advert {
   return { ...advert, load: Math.min(Math.max(0, Math.round(advert.load)), 0xffffffff) }
+}
+
+/** @throws DirectoryRefusal */
+function remoteFromWire(address: string): string {
+  if (address === '' || /^([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):\d{1,5}$/i.test(address)) return address
+  throw new DirectoryRefusal(`no HOST:PORT: ${quote(address)}`)
 }
 
 /** @throws DirectoryRefusal */

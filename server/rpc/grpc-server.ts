@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { Server } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation } from 'grpc-health-check'
@@ -8,6 +8,8 @@ import { serverFrameBytes } from '../../proto/frames.ts'
 import { type AdminServiceServer, AdminServiceService } from '../../proto/generated/admin-service.ts'
 import { type FileServiceServer, FileServiceService } from '../../proto/generated/file-service.ts'
 import { type PeerServiceServer, PeerServiceService } from '../../proto/generated/peer-service.ts'
+import type { PeerOf } from './identity.ts'
+import { type Listener, listenAt, peersAt } from './listener.ts'
 import { peerFrameBytes } from './peer-frame.ts'
 
 export interface Services {
@@ -19,41 +21,48 @@ export interface Services {
 /** More than any frame that a client or peer makes: 1 MiB of data and its head, or a batch of entries. */
 const frameBytesMax = 128 << 20
 
-/** One file server's gRPC on its Unix socket, with standard health checking and reflection. */
+/** One file server's gRPC, with standard health checking and reflection. */
 export class GrpcServer {
-  readonly #server: Server
+  readonly #servers: readonly Server[]
   readonly #health = new HealthImplementation({ '': 'NOT_SERVING', 'banyan.v1.FileService': 'NOT_SERVING' })
   #serving = false
 
-  private constructor() {
-    this.#server = new Server({
-      'grpc.max_receive_message_length': frameBytesMax,
-      'grpc.max_send_message_length': -1,
-      // Dead hosts are noticed by heartbeats of our own; pings only tear down what is left of their connections.
-      'grpc.keepalive_time_ms': 20_000,
-      'grpc.keepalive_timeout_ms': 20_000,
-    })
+  private constructor(listeners: readonly Listener[]) {
+    this.#servers = listeners.map(
+      () =>
+        new Server({
+          'grpc.max_receive_message_length': frameBytesMax,
+          'grpc.max_send_message_length': -1,
+          // Dead hosts are noticed by heartbeats of our own; pings only tear down what is left of their connections.
+          'grpc.keepalive_time_ms': 20_000,
+          'grpc.keepalive_timeout_ms': 20_000,
+        }),
+    )
   }
 
-  /** `socket`: nobody else listens there, since the store's lock is ours: what stands there is left from before. */
-  static async listen(socket: string, services: Services): Promise<GrpcServer> {
-    const grpc = new GrpcServer()
-    const server = grpc.#server
+  /**
+   * One server a listener, so that a connection's peer is never taken for one of another listener. Sockets are nobody
+   * else's, since the store's lock is ours.
+   */
+  static async listen(listeners: readonly Listener[], services: (peerOf: PeerOf) => Services): Promise<GrpcServer> {
+    const grpc = new GrpcServer(listeners)
+    for (const [index, server] of grpc.#servers.entries()) {
+      const listener = listeners[index]
+      if (listener === undefined) continue
+      grpc.#offer(server, services(peersAt(listener)))
+      await listenAt(server, listener)
+    }
+    return grpc
+  }
+
+  #offer(server: Server, services: Services): void {
     const session = { ...FileServiceService.session, responseSerialize: serverFrameBytes }
     const subscribe = { ...PeerServiceService.subscribe, responseSerialize: peerFrameBytes }
     server.addService({ session }, services.file)
     server.addService({ subscribe }, services.peer)
     server.addService(AdminServiceService, services.admin)
-    grpc.#health.addToServer(server)
+    this.#health.addToServer(server)
     reflection().addToServer(server)
-    rmSync(socket, { force: true })
-    await new Promise<void>((resolve, reject) => {
-      server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
-        error === null ? resolve() : reject(error),
-      )
-    })
-    chmodSync(socket, 0o600)
-    return grpc
   }
 
   /** What health checks say: whether this member answers reads. */
@@ -66,7 +75,7 @@ export class GrpcServer {
   }
 
   close(): void {
-    this.#server.forceShutdown()
+    for (const server of this.#servers) server.forceShutdown()
   }
 }
 

@@ -1,4 +1,5 @@
-import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream } from '@grpc/grpc-js'
+import { type Dial, isUnixSocket } from '../../proto/channel.ts'
 import {
   type PeerFrame,
   type PeerHello,
@@ -16,7 +17,11 @@ const windowBytes = 16 << 20
 /** More than any frame that a peer makes. */
 const frameBytesMax = 128 << 20
 
+/** An attempt that has not come to a greeting in that time is given up. */
+const dialMs = 3000
+
 export interface LinkPorts {
+  readonly dial: Dial
   readonly hello: PeerHello
   /** Who must answer there. */
   readonly node: string
@@ -57,18 +62,14 @@ export class PeerLink {
 
   #dial(): void {
     if (this.#closed) return
-    const client = new Client(this.#address, credentials.createInsecure(), {
+    const { target, credentials, options } = this.#ports.dial(this.#address)
+    const client = new Client(target, credentials, {
+      ...options,
       'grpc-node.flow_control_window': windowBytes,
       'grpc.max_receive_message_length': frameBytesMax,
       'grpc.max_send_message_length': -1,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.service_config_disable_resolution': 1,
-      'grpc.enable_http_proxy': 0,
       // A stream is never retried by the channel, which would keep what was sent and search it at every step.
       'grpc.enable_retries': 0,
-      ...(this.#address.startsWith('unix:')
-        ? {}
-        : { 'grpc.keepalive_time_ms': 2000, 'grpc.keepalive_timeout_ms': 2000 }),
     })
     const { path, requestSerialize } = PeerServiceService.subscribe
     const stream = client.makeBidiStreamRequest(path, requestSerialize, peerFrameFrom)
@@ -79,11 +80,14 @@ export class PeerLink {
     }
     stream.on('error', ended).on('end', ended)
     let greeted = false
+    // What is lost on its way to another machine is sent again by the kernel after ever longer pauses: dialled anew sooner.
+    if (!isUnixSocket(this.#address)) this.#timer = setTimeout(ended, dialMs)
     stream.on('data', (frame: PeerFrame) => {
       if (this.#stream !== stream) return
       if (!greeted) {
         if (frame.hello?.node !== this.#ports.node) return this.#refuse(frame.hello)
         greeted = true
+        clearTimeout(this.#timer)
         this.#attempts = 0
         this.#ports.onConnected()
       }

@@ -1,4 +1,5 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js'
+import type { Dial } from '../../proto/channel.ts'
 import type {
   PeerFrame,
   PeerHello,
@@ -9,6 +10,7 @@ import type {
 import { type Incarnation, type NodeId, nodeId } from '../../proto/ids.ts'
 import { controlKinds, type Message } from '../../replication/message.ts'
 import type { Log, Network } from '../../replication/ports.ts'
+import { type Peer, type PeerOf, speaksFor } from './identity.ts'
 import { messageFrom, messageTo } from './message-codec.ts'
 import { Outbox, type Packed } from './outbox.ts'
 import { PeerLink } from './peer-link.ts'
@@ -17,6 +19,7 @@ import { BadFrame, Bodies, bufferOf } from './wire.ts'
 export type FileServerMessage = Exclude<NonNullable<PeerMessage['kind']>, { $case: 'replica' }>
 
 export interface PeerPorts {
+  readonly dial: Dial
   readonly node: NodeId
   readonly incarnation: Incarnation
   readonly volume: string
@@ -51,7 +54,9 @@ export class PeerNetwork implements Network {
   }
 
   /** For this server's gRPC. */
-  readonly service: PeerServiceServer = { subscribe: (stream) => this.#onSubscribe(stream) }
+  service(peerOf: PeerOf): PeerServiceServer {
+    return { subscribe: (stream) => this.#onSubscribe(stream, peerOf(stream)) }
+  }
 
   send(to: NodeId, message: Message): void {
     const lane = controlKinds.has(message.kind) ? 'control' : 'bulk'
@@ -91,8 +96,9 @@ export class PeerNetwork implements Network {
   }
 
   #linkPorts(node: NodeId, lane: Lane): ConstructorParameters<typeof PeerLink>[1] {
-    const { log, onConnected } = this.#ports
+    const { dial, log, onConnected } = this.#ports
     return {
+      dial,
       hello: this.#hello(lane),
       node,
       onConnected: () => {
@@ -112,7 +118,7 @@ export class PeerNetwork implements Network {
     else if (kind !== undefined) this.#ports.onFileServer(from, unpacked(kind, bodies))
   }
 
-  #onSubscribe(stream: ServerDuplexStream<SubscriberFrame, PeerFrame>): void {
+  #onSubscribe(stream: ServerDuplexStream<SubscriberFrame, PeerFrame>, peer: Peer): void {
     let known: { readonly lane: Lane; readonly node: NodeId; readonly subscriber: Subscriber } | undefined
     const gone = (): void => {
       if (known !== undefined) this.#drop(known.lane, known.node, known.subscriber)
@@ -125,18 +131,20 @@ export class PeerNetwork implements Network {
     })
     stream.on('data', (frame: SubscriberFrame) => {
       if (known !== undefined) return // a sign of life
-      known = this.#admit(stream, frame.hello)
+      known = this.#admit(stream, peer, frame.hello)
       if (known === undefined) stream.end()
     })
   }
 
   #admit(
     stream: ServerDuplexStream<SubscriberFrame, PeerFrame>,
+    peer: Peer,
     hello: PeerHello | undefined,
   ): { readonly lane: Lane; readonly node: NodeId; readonly subscriber: Subscriber } | undefined {
     const node = hello === undefined ? undefined : parsedNode(hello.node)
-    if (hello === undefined || node === undefined || hello.volume !== this.#ports.volume) {
-      this.#ports.log('peer.refused', { node: hello?.node, volume: hello?.volume })
+    const known = hello !== undefined && hello.volume === this.#ports.volume
+    if (!known || node === undefined || !speaksFor(peer, node)) {
+      this.#ports.log('peer.refused', { node: hello?.node, volume: hello?.volume, peer })
       return undefined
     }
     const lane: Lane = hello.control ? 'control' : 'bulk'

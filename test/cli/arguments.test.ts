@@ -9,7 +9,7 @@ import { type Ran, run } from '../fixtures/run.ts'
 const folder = mkdtempSync(path.join(os.tmpdir(), 'banyan-arguments-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
-const banyan = (...args: string[]): Promise<Ran> =>
+const ran = (...args: string[]): Promise<Ran> =>
   run(process.execPath, [path.join(checkout, 'build/cli/banyan.js'), ...args], { limitMs: 30_000 })
 
 const wrong: readonly (readonly [args: string, code: number, says: RegExp])[] = [
@@ -25,33 +25,40 @@ const wrong: readonly (readonly [args: string, code: number, says: RegExp])[] = 
   [`resync --state ${folder}`, 1, /no "banyan up" runs/],
   [`verify --state ${folder}`, 1, /no "banyan up" runs/],
   [`server stop s1 --state ${folder}`, 1, /no "banyan up" runs/],
+  ['run --config /nowhere/banyan.toml', 1, /there is no \/nowhere\/banyan.toml.*docs\/banyan.toml is an example/],
+  ['cert node alpha --folder /nowhere', 1, /there is no authority in \/nowhere.*banyan cert authority/],
+  ['cert node Alpha --folder /nowhere', 1, /a node is named with a-z/],
   ['up --state /dev/null/x --mount /tmp', 1, /cannot (make the state folder|read) \/dev\/null\/x/],
 ]
 
 for (const [args, code, says] of wrong) {
   void t.test(`banyan ${args.replace(folder, 'DIR')}: one line on stderr, exit ${code}`, async (t) => {
-    const ran = await banyan(...args.split(' '))
-    t.equal(ran.code, code)
-    t.equal(ran.stdout, '')
-    t.match(ran.stderr, says)
-    t.match(ran.stderr, /^banyan: [^\n]+\n$/)
+    const { code: exit, stdout, stderr } = await ran(...args.split(' '))
+    t.equal(exit, code)
+    t.equal(stdout, '')
+    t.match(stderr, says)
+    t.match(stderr, /^banyan: [^\n]+\n$/)
   })
 }
 
 void t.test(
   'every command has a help with an example, takes --state, and prints JSON where it prints data',
   async (t) => {
-    const commands = program().commands.flatMap((command) =>
-      command.commands.length > 0 ? command.commands : [command],
+    const banyan = program()
+    const commands = banyan.commands.flatMap((command) => (command.commands.length > 0 ? command.commands : [command]))
+    const groups = banyan.commands.filter((command) => command.commands.length > 0)
+    const names = commands.map(
+      (command) => (groups.includes(command.parent ?? banyan) ? `${command.parent?.name()} ` : '') + command.name(),
     )
-    const names = commands.map((command) => `${command.parent?.name() === 'server' ? 'server ' : ''}${command.name()}`)
-    const shown = ['up', 'down', 'mount', 'server start', 'server stop', 'status', 'resync', 'verify']
-    t.same(names.filter((name) => name !== 'serve' && name !== 'drive').sort(), shown.sort())
+    const about = ['up', 'down', 'run', 'serve', 'mount', 'server start', 'server stop', 'status', 'resync', 'verify']
+    const shown = [...about, 'cert authority', 'cert node']
+    t.same(names.filter((name) => name !== 'file-server' && name !== 'drive').sort(), shown.sort())
     for (const name of shown) {
-      const { code, stdout, stderr } = await banyan(...name.split(' '), '--help')
+      const { code, stdout, stderr } = await ran(...name.split(' '), '--help')
       t.equal(code, 0, name)
       t.equal(stderr, '')
-      t.match(stdout, /--state <dir>/, name)
+      t.equal(/--state <dir>/.test(stdout), about.includes(name), name)
+      t.equal(/--config <file>/.test(stdout), about.includes(name) && name !== 'up', name)
       t.match(stdout, new RegExp(`Example:\n  banyan ${name}`), name)
       t.equal(/--json/.test(stdout), ['status', 'resync', 'verify'].includes(name), `${name} and --json`)
     }
@@ -59,6 +66,6 @@ void t.test(
 )
 
 void t.test('what only processes call is in no help', async (t) => {
-  const { stdout } = await banyan('--help')
-  t.notMatch(stdout, /\bserve\b|\bdrive\b/)
+  const { stdout } = await ran('--help')
+  t.notMatch(stdout, /\bfile-server\b|\bdrive\b/)
 })

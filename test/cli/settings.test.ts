@@ -3,7 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import t from 'tap'
 import type { Log } from '../../cli/log.ts'
-import { needsRestart, parseSettings, readSettings, type Settings, standardSettings } from '../../cli/settings.ts'
+import { needsRestart, parseSettings, readSettings, standardSettings, stateSettings } from '../../cli/settings.ts'
 import { watchSettings } from '../../cli/watch-settings.ts'
 import { until } from '../server/directory/until.ts'
 
@@ -42,13 +42,10 @@ for (const [what, text, says] of wrong) {
 }
 
 void t.test('which changes wait for the next start', async (t) => {
-  const after: Settings = {
-    ...standardSettings,
-    log: { level: 'error' },
-    mount: { ...standardSettings.mount, path: '/x' },
-  }
-  t.same(needsRestart(standardSettings, after), ['mount.path'])
-  t.same(needsRestart(standardSettings, { ...standardSettings, servers: { restart: true } }), [])
+  const before = { 'mount.path': '/cluster', hosts: { alpha: '10.0.0.1' } }
+  t.same(needsRestart(before, { ...before, 'mount.path': '/x' }), ['mount.path'])
+  t.same(needsRestart(before, { 'mount.path': '/cluster' }), ['hosts'])
+  t.same(needsRestart(before, structuredClone(before)), [])
 })
 
 void t.test('a running process takes a changed file over, and keeps what it has when the file is wrong', async (t) => {
@@ -59,7 +56,7 @@ void t.test('a running process takes a changed file over, and keeps what it has 
   const note = (event: string, fields?: object): void => void lines.push(`${event} ${JSON.stringify(fields ?? {})}`)
   const log: Log = { error: note, info: note, debug: note }
   const levels: string[] = []
-  const watch = watchSettings(where, standardSettings, log, (settings) => levels.push(settings.log.level))
+  const watch = watchSettings(stateSettings(where), log, (settings) => levels.push(settings.log.level))
   t.teardown(() => watch.close())
   await watch.ready
   writeFileSync(where, '[log]\nlevel = "debug"\n[mount]\npath = "/elsewhere"\n')

@@ -2,7 +2,8 @@ import { lstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import t from 'tap'
-import { existingStateFolder, prepareStateFolder, stateFolder } from '../../cli/state-folder.ts'
+import { runningHost } from '../../cli/host.ts'
+import { prepareStateFolder, stateFolder } from '../../cli/state-folder.ts'
 
 void t.test('sockets of any state folder fit into a socket address', async (t) => {
   const short = stateFolder('/var/banyan')
@@ -32,7 +33,7 @@ void t.test('the folders are made, and only their owner may look into them', asy
 })
 
 void t.test('a command without a running up says so, and how to start one', async (t) => {
-  t.throws(() => existingStateFolder('/nowhere/at/all'), {
+  t.throws(() => runningHost({ state: '/nowhere/at/all' }), {
     name: 'Failure',
     message:
       /no "banyan up" runs with the state folder \/nowhere\/at\/all.*Start it with "banyan up --state \/nowhere\/at\/all"/,

@@ -10,6 +10,8 @@ const gib = 2 ** 30
 const member = (name: string, more: Partial<MemberView> = {}): MemberView => ({
   name,
   state: 'in-sync',
+  runs: true,
+  here: true,
   pid: 12345,
   address: `unix:/root/.banyan/run/${name}.sock`,
   applied: 1_234_567,
@@ -49,7 +51,13 @@ void t.test('all is well: nothing stands before the heading', async (t) => {
 })
 
 void t.test('what needs attention stands first, with what to do, also in the table', async (t) => {
-  const down = member('s3', { state: 'down', pid: null, reason: 'was ended by SIGKILL', behindEntries: 12_000 })
+  const down = member('s3', {
+    state: 'down',
+    runs: false,
+    pid: null,
+    reason: 'was ended by SIGKILL',
+    behindEntries: 12_000,
+  })
   const text = statusText(view([member('s1'), member('s2'), down]), ' --state /x')
   const lines = text.split('\n')
   t.equal(lines[0], '! s3 is down: was ended by SIGKILL. Start it: banyan server start s3 --state /x')
@@ -156,18 +164,26 @@ void t.test('status believes the primary of the greatest epoch, and the supervis
     space: undefined,
   }
   const session = { session: 1n, host: 'h', pid: 9, path: '/cluster', provider: 's1' }
-  const view = assemble(running, newRecord([nodeId('s1'), nodeId('s2')]), [
-    reply('s2', { epoch: 2n, primary: 's2', role: 'primary', members: [{ ...wire, name: 's1', state: 'down' }] }),
-    reply('s1', {
-      epoch: 3n,
-      role: 'primary',
-      members: [
-        { ...wire, name: 's1', state: 'in-sync' },
-        { ...wire, name: 's2', state: 'in-sync' },
-      ],
-      sessions: [{ ...session, requests: 0n, heartbeats: 0n, leases: 0n }],
-    }),
-  ])
+  const view = assemble(
+    running,
+    newRecord([nodeId('s1'), nodeId('s2')]),
+    [
+      reply('s2', { epoch: 2n, primary: 's2', role: 'primary', members: [{ ...wire, name: 's1', state: 'down' }] }),
+      reply('s1', {
+        epoch: 3n,
+        role: 'primary',
+        members: [
+          { ...wire, name: 's1', state: 'in-sync' },
+          { ...wire, name: 's2', state: 'in-sync' },
+        ],
+        sessions: [
+          { ...session, host: 'elsewhere', provider: 's2', requests: 0n, heartbeats: 0n, leases: 0n },
+          { ...session, requests: 0n, heartbeats: 0n, leases: 0n },
+        ],
+      }),
+    ],
+    'h',
+  )
   const [volume] = view.volumes
   t.match(volume, { epoch: 3, primary: 's1' })
   t.match(volume?.members, [
@@ -189,16 +205,17 @@ void t.test('how far a member is that went down before its primary became one is
   }
   const s2 = { ...known, name: 's2', state: 'down', applied: 0n, resync: undefined, space: undefined }
   const record = newRecord([nodeId('s1'), nodeId('s2')])
-  const [volume] = assemble(running, record, [reply('s1', { epoch: 3n, role: 'primary', members: [s2] })]).volumes
+  const [volume] = assemble(running, record, [reply('s1', { epoch: 3n, role: 'primary', members: [s2] })], 'h').volumes
   t.match(volume?.members[1], { state: 'down', applied: null, committed: 9, behindEntries: null, behindBytes: null })
 })
 
 void t.test('with no server to ask, the record tells', async (t) => {
   const record = { ...newRecord([nodeId('s1'), nodeId('s2')]), epoch: epoch(4), primary: nodeId('s2') }
   const [volume] = assemble(
-    { ...running, servers: running.servers.map((server) => ({ ...server, pid: 0 })) },
+    { ...running, servers: running.servers.map((server) => ({ ...server, state: 'ended', pid: 0 })) },
     record,
     [],
+    'h',
   ).volumes
   t.match(volume, { epoch: 4, primary: 's2', space: null })
   t.same(

@@ -47,6 +47,7 @@ export class FakeCluster implements Transport, ProviderSource {
         node: name as NodeId,
         incarnation: `${name}-1` as Incarnation,
         address: name,
+        remote: '',
         host: 'here',
         load: 0,
         role: index === 0 ? 'primary' : 'mirror',

@@ -7,6 +7,7 @@ const advert = (node: string, more: Partial<Advert> = {}): Advert => ({
   node: node as NodeId,
   incarnation: '1' as Incarnation,
   address: node,
+  remote: '',
   host: 'here',
   load: 0,
   role: 'mirror',

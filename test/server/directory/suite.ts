@@ -23,6 +23,7 @@ export const advert = (node: NodeId, more: Partial<Advert> = {}): Advert => ({
   node,
   incarnation: incarnation(`${node}-a`),
   address: `unix:/run/${node}.sock`,
+  remote: `${node}.example.org:7400`,
   host: 'here',
   load: 0,
   role: 'none',

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import t from 'tap'
+import { overUnixSockets } from '../../../proto/channel.ts'
 import { PeerServiceService } from '../../../proto/generated/peer-service.ts'
 import type { Epoch, Incarnation, NodeId } from '../../../proto/ids.ts'
+import { everybodyIsLocal } from '../../../server/rpc/identity.ts'
 import { Outbox, outboxBytesMax, type Packed } from '../../../server/rpc/outbox.ts'
 import { peerFrameBytes } from '../../../server/rpc/peer-frame.ts'
 import { type FileServerMessage, PeerNetwork } from '../../../server/rpc/peer-network.ts'
@@ -24,6 +26,7 @@ class Peer {
     this.incarnation = `${name}-${start}` as Incarnation
     this.address = `unix:${path.join(folder, `${name}.sock`)}`
     this.network = new PeerNetwork({
+      dial: overUnixSockets,
       node: this.node,
       incarnation: this.incarnation,
       volume,
@@ -37,7 +40,7 @@ class Peer {
   async listen(): Promise<void> {
     const server = new Server()
     const subscribe = { ...PeerServiceService.subscribe, responseSerialize: peerFrameBytes }
-    server.addService({ subscribe }, this.network.service)
+    server.addService({ subscribe }, this.network.service(everybodyIsLocal))
     await new Promise<void>((resolve, reject) => {
       const done = (error: Error | null): void => (error === null ? resolve() : reject(error))
       server.bindAsync(this.address, ServerCredentials.createInsecure(), done)

@@ -1,17 +1,13 @@
-import os from 'node:os'
 import { incarnation, nodeId } from '../../proto/ids.ts'
-import { DirectoryClient } from '../../server/directory/client.ts'
-import { type RunningServer, startServer } from '../../server/server.ts'
+import { type Network, type RunningServer, startServer } from '../../server/server.ts'
 import { collectSeldom } from '../collector.ts'
 import { oneLine } from '../failure.ts'
+import { type Host, hostAt, type Place } from '../host.ts'
 import { openLog, type ProcessLog } from '../log.ts'
-import { readSettings } from '../settings.ts'
-import { stateFolder } from '../state-folder.ts'
 import { volumeName } from '../volume.ts'
 import { watchSettings } from '../watch-settings.ts'
 
-export interface ServeCommand {
-  readonly state: string
+export interface FileServerCommand extends Place {
   readonly name: string
   readonly incarnation: string
 }
@@ -19,15 +15,16 @@ export interface ServeCommand {
 /** What a file server reports with an event alone. Anything else of it is a change of state. */
 const errors: ReadonlySet<string> = new Set(['server.broken'])
 
-/** The process of one file server, started by `up`. Resolves when it has stopped, after SIGTERM. */
-export async function serve(command: ServeCommand): Promise<void> {
+/** The process of one file server, started by its supervisor. Resolves when it has stopped, after SIGTERM. */
+export async function fileServer(command: FileServerCommand): Promise<void> {
   collectSeldom()
-  const state = stateFolder(command.state)
-  const settings = readSettings(state.settingsFile)
+  const host = hostAt(command)
+  const { state } = host
+  const settings = host.settings.read()
   const log = openLog(state.log(command.name), command.name, settings.log.level)
   endOnBugs(log)
-  const watch = watchSettings(state.settingsFile, settings, log, (next) => log.setLevel(next.log.level))
-  const directory = new DirectoryClient(`unix:${state.socket('up')}`)
+  const watch = watchSettings(host.settings, log, (next) => log.setLevel(next.log.level))
+  const directory = host.openDirectory()
   const asked = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
   })
@@ -38,13 +35,23 @@ export async function serve(command: ServeCommand): Promise<void> {
     directory,
     socket: state.socket(command.name),
     stateDir: state.store(command.name),
-    host: os.hostname(),
+    host: host.name,
+    ...networkOf(host),
     log: (event, fields) => (errors.has(event) ? log.error(event, fields) : log.info(event, fields)),
   })
   await asked
   await server.close()
   directory.close()
   await watch.close()
+}
+
+/** Where other hosts reach this server, if there are any. */
+function networkOf({ dial, member }: Host): { readonly network?: Network } {
+  if (member === undefined) return {}
+  const { config, listener } = member
+  const remote = config.hosts.get(config.node)
+  if (remote === undefined) return {}
+  return { network: { listeners: config.listen.map(listener), remote, dial } }
 }
 
 /** An error that nobody caught has left state nobody knows: the process ends, and another member goes on. */

@@ -1,0 +1,36 @@
+import type { Advert } from '../../proto/advert.ts'
+import type { VolumeRecord } from '../../replication/record.ts'
+import type { Directory } from '../../server/directory/directory.ts'
+import type { Host } from '../host.ts'
+
+/** A directory that does not answer in that time is away. */
+const lookMs = 2000
+
+/** What the directory says of a volume; nothing, while it is away. */
+export interface Known {
+  readonly record: VolumeRecord | undefined
+  readonly adverts: readonly Advert[]
+}
+
+/** One look into the directory, from this host: addresses are those that lead there from here. */
+export async function lookUp(host: Host, volume: string): Promise<Known> {
+  const directory = host.openDirectory()
+  try {
+    const record = directory.readRecord(volume).catch(() => undefined)
+    const adverts = advertsNow(directory, volume)
+    return { record: (await record)?.record, adverts: await adverts }
+  } finally {
+    directory.close()
+  }
+}
+
+function advertsNow(directory: Directory, volume: string): Promise<readonly Advert[]> {
+  return new Promise((resolve) => {
+    const answer = (adverts: readonly Advert[]): void => {
+      clearTimeout(timer)
+      resolve(adverts) // the watch ends with the directory
+    }
+    const timer = setTimeout(() => resolve([]), lookMs)
+    directory.watch(volume, { record: () => {}, death: () => {}, providers: answer })
+  })
+}
