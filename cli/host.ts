@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type Dial, overUnixSockets } from '../proto/channel.ts'
-import type { NodeId } from '../proto/ids.ts'
 import { DirectoryClient } from '../server/directory/client.ts'
-import type { Closable, Directory } from '../server/directory/directory.ts'
+import type { Directory } from '../server/directory/directory.ts'
 import { seenFrom } from '../server/directory/reachable.ts'
 import type { Listener } from '../server/rpc/listener.ts'
+import { formatAddress, parseAddress } from './config/address.ts'
 import { type HostConfig, type MountConfig, readHostConfig, standardConfigFile } from './config/host-config.ts'
 import { hostSettings } from './config/host-settings.ts'
 import { Failure } from './failure.ts'
@@ -37,7 +37,7 @@ export interface Host {
   /** One of several hosts; undefined: this machine is all there is. */
   readonly member: Member | undefined
   readonly dial: Dial
-  openDirectory(): OpenDirectory
+  openDirectory(): Promise<OpenDirectory>
 }
 
 export interface Member {
@@ -47,7 +47,7 @@ export interface Member {
   readonly listener: (address: string) => Listener
 }
 
-export type OpenDirectory = Directory & Closable
+export type OpenDirectory = Directory & { close(): void | Promise<void> }
 
 /** `--state` counts, then `--config`, then /etc/banyan/banyan.toml if it is there, then the standard folder. @throws Failure */
 export function hostAt(place: Place): Host {
@@ -89,7 +89,7 @@ export function loneHost(given: string): Host {
     settings: stateSettings(state.settingsFile),
     member: undefined,
     dial: overUnixSockets,
-    openDirectory: () => new DirectoryClient(`unix:${state.socket('up')}`),
+    openDirectory: async () => new DirectoryClient(`unix:${state.socket('up')}`),
   }
 }
 
@@ -111,24 +111,38 @@ function memberHost(file: string): Host {
         identity === undefined ? { kind: 'loopback', address } : { kind: 'tls', address, identity },
     },
     dial,
-    openDirectory: () => openDirectory(config, state, dial),
+    openDirectory: () => openDirectory(config, { state, dial, identity }),
   }
 }
 
-function openDirectory({ directory, node }: HostConfig, state: StateFolder, dial: Dial): OpenDirectory {
+/** Where etcd listens on a host that runs a member of it. */
+const managedEtcdPort = 2379
+
+async function openDirectory(
+  { directory, hosts, node }: HostConfig,
+  { dial, identity, state }: { state: StateFolder; dial: Dial; identity: NodeIdentity | undefined },
+): Promise<OpenDirectory> {
   switch (directory.kind) {
     case 'embedded': {
-      const here: NodeId = node
-      const address = directory.node === here ? `unix:${state.socket('up')}` : `${directory.node}@${directory.address}`
+      const here = `unix:${state.socket('up')}`
+      const address = directory.node === node ? here : `${directory.node}@${directory.address}`
       return asSeenFrom(node, new DirectoryClient(address, dial))
     }
     case 'etcd':
-    case 'managed-etcd':
-      throw new Failure('etcd as the directory is not there yet', {
-        meaning: 'Nothing was started',
-        remedy: 'Write for example embedded = "alpha" into [directory]',
-      })
+      return asSeenFrom(node, await etcdAt(directory.endpoints, identity))
+    case 'managed-etcd': {
+      const scheme = identity === undefined ? 'http' : 'https'
+      const members = [...hosts.values()].map((at) => parseAddress(at)?.host ?? at)
+      const endpoints = members.map((host) => `${scheme}://${formatAddress({ host, port: managedEtcdPort })}`)
+      return asSeenFrom(node, await etcdAt(endpoints, identity))
+    }
   }
+}
+
+/** What speaks to etcd is loaded by those who have one. */
+async function etcdAt(endpoints: readonly string[], tls: NodeIdentity | undefined): Promise<OpenDirectory> {
+  const { EtcdDirectory } = await import('../server/directory/etcd/etcd.ts')
+  return new EtcdDirectory({ endpoints, ...(tls !== undefined && endpoints[0]?.startsWith('https:') ? { tls } : {}) })
 }
 
 function asSeenFrom(host: string, directory: OpenDirectory): OpenDirectory {

@@ -43,7 +43,7 @@ export async function drive(command: DriveCommand): Promise<void> {
   const resend = command.driver === 'plain' && process.env[resendVariable] === '1'
   const slotFile = mountFile(state, command.dir, 'slots')
   if (!resend) rmSync(slotFile, { force: true }) // a new connection: the kernel's numbers begin anew
-  const directory = host.openDirectory()
+  const directory = await host.openDirectory()
   const providers: ProviderSource = {
     watch: (onChange) => directory.watch(volumeName, { record: () => {}, death: () => {}, providers: onChange }),
   }
@@ -62,7 +62,7 @@ export async function drive(command: DriveCommand): Promise<void> {
   const { readOnly } = command
   if (command.driver === 'plain') await drivePlain(routing, { state, resend, readOnly, log })
   else await driveNative(routing, { readOnly, log })
-  directory.close()
+  await directory.close()
   await watch.close()
 }
 

@@ -24,7 +24,7 @@ export async function fileServer(command: FileServerCommand): Promise<void> {
   const log = openLog(state.log(command.name), command.name, settings.log.level)
   endOnBugs(log)
   const watch = watchSettings(host.settings, log, (next) => log.setLevel(next.log.level))
-  const directory = host.openDirectory()
+  const directory = await host.openDirectory()
   const asked = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
   })
@@ -41,7 +41,7 @@ export async function fileServer(command: FileServerCommand): Promise<void> {
   })
   await asked
   await server.close()
-  directory.close()
+  await directory.close()
   await watch.close()
 }
 

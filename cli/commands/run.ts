@@ -147,7 +147,7 @@ class HostRun {
   }> {
     const { directory, node } = this.#config
     if (directory.kind !== 'embedded' || directory.node !== node) {
-      return { directory: this.#host.openDirectory(), offersDirectory: undefined }
+      return { directory: await this.#host.openDirectory(), offersDirectory: undefined }
     }
     const own = await openOwnDirectory(this.#host)
     return { directory: own, offersDirectory: { listeners: [this.#member.listener(directory.address)] } }

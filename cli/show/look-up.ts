@@ -14,13 +14,13 @@ export interface Known {
 
 /** One look into the directory, from this host: addresses are those that lead there from here. */
 export async function lookUp(host: Host, volume: string): Promise<Known> {
-  const directory = host.openDirectory()
+  const directory = await host.openDirectory()
   try {
     const record = directory.readRecord(volume).catch(() => undefined)
     const adverts = advertsNow(directory, volume)
     return { record: (await record)?.record, adverts: await adverts }
   } finally {
-    directory.close()
+    await directory.close()
   }
 }
 

@@ -53,7 +53,12 @@ const wrong: readonly (readonly [what: string, from: string | RegExp, to: string
   ['no TOML', /^\[hosts\]/m, '[hosts', /banyan\.toml:11: .*Correct line 11/],
   ['no name', 'name = "alpha"', '', /banyan\.toml:4: node\.name is not right: .*Write for example name = "alpha"/],
   ['a name that is none', '"alpha"', '"Alpha!"', /banyan\.toml:5: node\.name .*a-z, 0-9 and -.*name = "alpha"/],
-  ['an unknown setting', '[log]', '[log]\ncolour = 1', /banyan\.toml:\d+: log\.colour is no setting.*docs\/banyan\.toml/],
+  [
+    'an unknown setting',
+    '[log]',
+    '[log]\ncolour = 1',
+    /banyan\.toml:\d+: log\.colour is no setting.*docs\/banyan\.toml/,
+  ],
   ['an unknown table', '[log]', '[logs]', /banyan\.toml:\d+: logs is no setting.*docs\/banyan\.toml/],
   [
     'an address that is none',
@@ -98,7 +103,7 @@ for (const [what, from, to, says] of wrong) {
   })
 }
 
-void t.test('whatever stands in the file: settings, or a refusal of one line', async (t) => {
+void t.test('whatever stands in the file: settings, or a refusal of one line', async () => {
   const judge = (text: string): boolean => {
     try {
       parseHostConfig(text, file)
