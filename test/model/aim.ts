@@ -1,14 +1,20 @@
+import type { LockRange } from '../../proto/generated/file-service.ts'
+import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import type { ModelFilesystem } from './model-filesystem.ts'
 import type { Node } from './model-node.ts'
-import type { TreeOperation } from './tree-operation.ts'
+import { isOfSession, type SessionOperation, type TreeOperation } from './tree-operation.ts'
 
 /**
  * Numbers and names drawn blindly hardly ever meet: nearly every rename would say ENOENT. So most operations are aimed
  * at what is there by then, as the model knows it. What is aimed at follows from `pick` alone, so that a history means
  * the same when it is played again.
  */
-export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): TreeOperation {
+export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): AnyOperation {
   const nodes = [...model.nodes.values()]
+  return isOfSession(op) ? aimOfSession(op, pick, nodes) : aimAtTree(op, pick, nodes)
+}
+
+function aimAtTree(op: TreeOperation, pick: number, nodes: readonly Node[]): TreeOperation {
   const dirs = nodes.filter(({ type }) => type === 'dir')
   const dir = dirs[pick % dirs.length]
   if (dir === undefined) return op
@@ -55,6 +61,13 @@ export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): Tr
       const name = [...node.xattrs.keys()][pick % node.xattrs.size] ?? ''
       return { $case: op.$case, value: { ino: BigInt(node.ino), name: Buffer.from(name, 'latin1') } }
     }
+    case 'write': {
+      const ino = inoOf(nodes, pick, op.value.ino, 'write')
+      const { hold } = op.value
+      const known = nodes.find((node) => BigInt(node.ino) === ino)?.hold?.number
+      const stands = hold !== undefined && pick % 4 > 0 ? (known ?? hold) : hold
+      return { $case: 'write', value: { ...op.value, ino, hold: stands } }
+    }
     case 'statfs':
       return op
     case 'access':
@@ -67,10 +80,44 @@ export function aim(op: TreeOperation, pick: number, model: ModelFilesystem): Tr
     case 'readlink':
     case 'setattr':
     case 'setxattr':
-    case 'write':
     case 'lseek':
     case 'fallocate':
       return { ...op, value: { ...op.value, ino: inoOf(nodes, pick, op.value.ino, op.$case) } } as TreeOperation
+  }
+}
+
+/** Locks and holds meet on few inodes. */
+function aimOfSession(op: SessionOperation, pick: number, nodes: readonly Node[]): SessionOperation {
+  const files = nodes.filter(({ type }) => type === 'file')
+  const file = pick % 4 > 0 ? files[0] : files[(pick >> 2) % files.length]
+  if (file === undefined) return op
+  const ino = BigInt(file.ino)
+  switch (op.$case) {
+    case 'lock':
+    case 'unlock':
+    case 'getLock':
+    case 'awaitLock': {
+      const { range } = op.value
+      return {
+        ...op,
+        value: { ...op.value, range: range && ({ ...range, ino } satisfies LockRange) },
+      } as SessionOperation
+    }
+    case 'releaseLocks':
+      return { $case: op.$case, value: { ...op.value, ino } }
+    case 'releaseHolds': {
+      const [first] = op.value.holds
+      return first === undefined ? op : { $case: op.$case, value: { holds: [...op.value.holds, { ...first, ino }] } }
+    }
+    case 'awaitRelease':
+      return { $case: op.$case, value: { inos: [...op.value.inos, ino] } }
+    case 'noteReads': {
+      const node = nodes[(pick >> 3) % nodes.length] ?? file
+      const others = op.value.reads.filter((read) => Number(read.ino) !== node.ino)
+      const atNs = op.value.reads[0]?.atNs ?? node.mtime + 1n
+      const wasNs = pick % 3 === 0 ? undefined : node.atime
+      return { $case: op.$case, value: { reads: [...others, { ino: BigInt(node.ino), atNs, wasNs }] } }
+    }
   }
 }
 

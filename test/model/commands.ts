@@ -1,15 +1,25 @@
 import fc from 'fast-check'
 import type { Caller } from '../../proto/generated/file-service.ts'
+import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import { writeAcl } from './model-acl.ts'
-import type { TreeOperation } from './tree-operation.ts'
+import { bytesMax, lastByte } from './model-locks.ts'
 
 /**
- * One step of a random history: an operation of somebody, or the removal of all orphans. With `pick`, the operation is
- * aimed (aim.ts) at what is there when its turn comes.
+ * One step of a random history: an operation of somebody, the removal of all orphans, or the end of a session's locks. With
+ * `pick`, the operation is aimed (aim.ts) at what is there when its turn comes.
  */
 export type Command =
-  | { readonly kind: 'run'; readonly who: keyof typeof callers; readonly op: TreeOperation; readonly pick?: number }
+  | {
+      readonly kind: 'run'
+      readonly who: keyof typeof callers
+      readonly session: bigint
+      readonly op: AnyOperation
+      readonly pick?: number
+      /** Nobody is given a hold now. */
+      readonly noHolds?: boolean
+    }
   | { readonly kind: 'reap' }
+  | { readonly kind: 'end'; readonly session: bigint }
 
 /** root; an owner; one who shares a group with her; one whose own group that is; one who has nothing to do with them. */
 export const callers = {
@@ -20,7 +30,10 @@ export const callers = {
   dee: { uid: 1003, gid: 1003, groups: [], pid: 5 },
 } as const satisfies Record<string, Caller & { groups: readonly number[] }>
 
-type Values = { [K in TreeOperation['$case']]: Extract<TreeOperation, { $case: K }>['value'] }
+/** Two hosts. */
+export const sessions = [1n, 2n] as const
+
+type Values = { [K in AnyOperation['$case']]: Extract<AnyOperation, { $case: K }>['value'] }
 
 /** Few inodes and few names, so that operations meet. Low numbers, which are likely to be there, come most often. */
 const ino = fc
@@ -94,8 +107,37 @@ const aclValue = fc
       'latin1',
     )
   })
-const timeChange = fc.record({ now: fc.boolean(), ns: fc.bigInt({ min: -(2n ** 40n), max: 2n ** 62n }) })
+/** Near the times of the histories, a day before them, and the like. */
+const timeNs = fc.oneof(
+  fc.bigInt({ min: 0n, max: 60_000n }),
+  fc.bigInt({ min: -86_400_000_060_000n, max: -86_400_000_000_000n }),
+  fc.bigInt({ min: -(2n ** 47n), max: 2n ** 62n }),
+)
+const timeChange = fc.record({ now: fc.boolean(), ns: timeNs })
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined, freq: 3 })
+
+const holdNumber = fc.constantFrom(1n, 2n)
+/** Bytes that are told apart, and all that follow; now and then a range of no bytes. */
+const lockRange = fc
+  .tuple(
+    fc.record({
+      ino,
+      owner: fc.constantFrom(7n, 8n),
+      flock: fc.constantFrom(false, false, true),
+      exclusive: fc.boolean(),
+    }),
+    fc.nat(bytesMax - 1),
+    fc.nat(bytesMax - 1),
+    fc.integer({ min: 0, max: 29 }),
+  )
+  .map(([rest, a, b, kind]) => {
+    const start = BigInt(Math.min(a, b))
+    if (kind === 0) return { ...rest, start: start + 1n, end: start }
+    if (kind === 1) return { ...rest, start, end: lastByte + 1n }
+    if (rest.flock && kind < 26) return { ...rest, owner: 7n, start: 0n, end: lastByte }
+    return { ...rest, start, end: kind < 12 ? lastByte : BigInt(Math.max(a, b)) }
+  })
+const handle = fc.constantFrom(20n, 21n)
 
 const device = fc.constantFrom(0o020000, 0o060000, 0o010000, 0o140000, 0o100000, 0, 0o040000, 0o120000, 0o150000)
 
@@ -145,9 +187,18 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
   }),
   link: fc.record({ ino, parent: ino, name }),
   open: fc.record({ ino, flags: openFlags, killPrivileges: rarely }),
-  create: fc.record({ parent: ino, name, mode: bits, umask, flags: openFlags }),
+  create: fc.record({ parent: ino, name, mode: bits, umask, flags: openFlags, take: maybe(holdNumber) }),
   read: fc.record({ ino, offset: bigSize, length: size }),
-  write: fc.record({ ino, offset: bigSize, data: content, append: rarely, killPrivileges: rarely }),
+  write: fc.record({
+    ino,
+    offset: bigSize,
+    data: content,
+    append: rarely,
+    killPrivileges: rarely,
+    take: maybe(holdNumber),
+    hold: fc.option(holdNumber, { nil: undefined, freq: 5 }),
+    ageNs: fc.constantFrom(undefined, undefined, undefined, 0n, 1500n),
+  }),
   fsync: fc.record({ ino }),
   readdir: fc.record({ ino, cookie: fc.constant(0n), count: fc.constant(100), attributes: fc.constant(false) }),
   statfs: fc.record({}),
@@ -174,6 +225,19 @@ const values: { [K in keyof Values]: fc.Arbitrary<Values[K]> } = {
   lseek: fc.record({ ino, offset: bigSize, whence: fc.constantFrom(3, 4, 3, 4, 2) }),
   fallocate: fc.record({ ino, offset: bigSize, length: bigSize, mode: fc.constantFrom(0, 1, 3, 3, 3, 16, 16, 17, 8) }),
   copyRange: fc.record({ source: ino, sourceOffset: bigSize, ino, offset: bigSize, length: bigSize }),
+  lock: fc.record({ range: lockRange, handle, wait: fc.constant(0n) }),
+  unlock: fc.record({ range: lockRange }),
+  releaseLocks: fc.record({ ino, handle }),
+  getLock: fc.record({ range: lockRange }),
+  awaitLock: fc.record({ range: lockRange, wait: fc.constant(1n), leave: rarely }),
+  noteReads: fc.record({
+    reads: fc.uniqueArray(fc.record({ ino, atNs: timeNs, wasNs: maybe(timeNs) }), {
+      maxLength: 3,
+      selector: (read) => read.ino,
+    }),
+  }),
+  releaseHolds: fc.record({ holds: fc.array(fc.record({ ino, number: holdNumber }), { minLength: 1, maxLength: 2 }) }),
+  awaitRelease: fc.record({ inos: fc.array(ino, { minLength: 1, maxLength: 2 }) }),
 }
 
 /** How often each comes. */
@@ -195,34 +259,82 @@ export const weights: { [K in keyof Values]: number } = {
   read: 2,
   readdir: 1,
   access: 1,
-  getxattr: 1,
+  getxattr: 2,
   listxattr: 1,
-  getattr: 1,
-  readlink: 1,
+  getattr: 2,
+  readlink: 2,
   fsync: 1,
   statfs: 1,
   tmpfile: 2,
   lseek: 3,
   fallocate: 6,
   copyRange: 4,
+  lock: 10,
+  unlock: 4,
+  releaseLocks: 1,
+  getLock: 2,
+  awaitLock: 1,
+  noteReads: 4,
+  releaseHolds: 2,
+  awaitRelease: 1,
 }
 
-const operation = fc.oneof(
-  ...(Object.keys(values) as (keyof Values)[]).map(($case) => ({
-    weight: weights[$case],
-    arbitrary: (values[$case] as fc.Arbitrary<never>).map((value) => ({ $case, value }) as TreeOperation),
-  })),
-)
+const oneOf = (kinds: readonly (keyof Values)[]): fc.Arbitrary<AnyOperation> =>
+  fc.oneof(
+    ...kinds.map(($case) => ({
+      weight: weights[$case],
+      arbitrary: (values[$case] as fc.Arbitrary<never>).map((value) => ({ $case, value }) as AnyOperation),
+    })),
+  )
 const who = fc.constantFrom<keyof typeof callers>('root', 'root', 'ann', 'ann', 'ann', 'bob', 'cem', 'dee')
 
+const session = fc.constantFrom(...sessions)
+const run = {
+  kind: fc.constant('run' as const),
+  who,
+  session,
+  op: oneOf(Object.keys(values) as (keyof Values)[]),
+  noHolds: rarely,
+}
+
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 60, arbitrary: fc.record({ kind: fc.constant('run' as const), who, op: operation, pick: fc.nat(9999) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('run' as const), who, op: operation }) },
+  { weight: 60, arbitrary: fc.record({ ...run, pick: fc.nat(9999) }) },
+  { weight: 6, arbitrary: fc.record(run) },
   { weight: 1, arbitrary: fc.constant({ kind: 'reap' as const }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('end' as const), session }) },
 )
 
+/** Two hosts at one file: what they have of it meets in no other stories. */
+const dispute: fc.Arbitrary<readonly Command[]> = fc
+  .array(
+    fc.oneof(
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          ...run,
+          op: oneOf(['lock', 'lock', 'lock', 'unlock', 'getLock', 'write', 'releaseHolds']),
+          pick: fc.nat(9),
+        }),
+      },
+      { weight: 1, arbitrary: command },
+    ),
+    { maxLength: 16, size: 'max' },
+  )
+  .map((commands) => [madeFile, ...commands])
+
+const madeFile: Command = {
+  kind: 'run',
+  who: 'ann',
+  session: 1n,
+  op: {
+    $case: 'create',
+    value: { parent: 1n, name: Buffer.from('a'), mode: 0o666, umask: 0, flags: 2 },
+  },
+}
+
 /** Most are short: they are quick, and what a short one can find it finds more often. Some need a longer story. */
-const commands = fc.oneof(
+const commands: fc.Arbitrary<readonly Command[]> = fc.oneof(
+  { weight: 1, arbitrary: dispute },
   { weight: 3, arbitrary: fc.array(command, { maxLength: 16, size: 'max' }) },
   { weight: 1, arbitrary: fc.array(command, { maxLength: 60, size: 'max' }) },
 )
@@ -235,5 +347,5 @@ export const histories: fc.Arbitrary<readonly Command[]> = fc
 function openRoot(mode: number): Command {
   const rest = { uid: undefined, gid: 50, size: undefined, atime: undefined, mtime: undefined }
   const value = { ino: 1n, mode, ...rest, openForWriting: false, killPrivileges: false }
-  return { kind: 'run', who: 'root', op: { $case: 'setattr', value } }
+  return { kind: 'run', who: 'root', session: 1n, op: { $case: 'setattr', value } }
 }

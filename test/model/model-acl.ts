@@ -74,3 +74,6 @@ export function digitOf(acl: ModelAcl, who: { uid: number; groups: number[] }, g
   if (mine.length === 0) return acl.other
   return (mine.find((bits) => (bits & what) === what) ?? 0) & mask
 }
+
+export const aclKind = (name: string): 'access' | 'default' | undefined =>
+  name === 'system.posix_acl_access' ? 'access' : name === 'system.posix_acl_default' ? 'default' : undefined

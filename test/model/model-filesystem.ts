@@ -1,8 +1,10 @@
 import type { Caller } from '../../proto/generated/file-service.ts'
-import { aclPerm, digitOf, isPlain, type ModelAcl, readAcl, withPerm, writeAcl } from './model-acl.ts'
+import { aclKind, aclPerm, digitOf, isPlain, type ModelAcl, readAcl, withPerm, writeAcl } from './model-acl.ts'
 import { allocate, resize, seek } from './model-contents.ts'
 import { mayFlags } from './model-flags.ts'
-import { type Node, no, type Type, typeBits } from './model-node.ts'
+import { type Holder, needHold, takeHold, withHold } from './model-holds.ts'
+import { legal, linksOf, type Node, no, type Type, typeBits } from './model-node.ts'
+import type { Asking } from './model-sessions.ts'
 import type { TreeOperation } from './tree-operation.ts'
 
 type Values = { [K in TreeOperation['$case']]: Extract<TreeOperation, { $case: K }>['value'] }
@@ -17,6 +19,7 @@ export class ModelFilesystem {
   #next = 1
   #now = 0n
   #who: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }
+  #holder: Holder = { session: 0n, mayHold: false }
 
   constructor() {
     const root = this.#make('dir', 0o755)
@@ -24,8 +27,9 @@ export class ModelFilesystem {
   }
 
   /** The answer, in a form that compares: text, numbers, arrays. Throws a Refusal. */
-  run(who: Caller, op: TreeOperation, now: bigint): unknown {
-    this.#who = who
+  run({ caller, session, now, mayHold = false }: Asking & { mayHold?: boolean }, op: TreeOperation): unknown {
+    this.#who = caller
+    this.#holder = { session, mayHold }
     this.#now = now
     const act: (value: never) => unknown = this.#acts[op.$case]
     return act(op.value as never)
@@ -86,7 +90,7 @@ export class ModelFilesystem {
       if (device && !whiteout && this.#who.uid !== 0) no('EPERM')
       return this.#enter(dir, name, this.#make(type, mode & 0o7777, dir, { umask, rdev: device ? rdev : 0 }))
     },
-    create: ({ parent, name, mode, umask, flags }) => {
+    create: ({ parent, name, mode, umask, flags, take }) => {
       const dir = this.#dir(parent)
       const text = legal(name)
       if (text === '.' || text === '..') no('EISDIR')
@@ -94,7 +98,9 @@ export class ModelFilesystem {
       if (found === undefined) {
         if (dir.removed) no('ENOENT')
         this.#need(dir, 2)
-        return this.#enter(dir, name, this.#make('file', mode & 0o7777, dir, { umask }))
+        const node = this.#make('file', mode & 0o7777, dir, { umask })
+        const hold = takeHold(node, take, this.#holder)
+        return withHold(this.#enter(dir, name, node), hold)
       }
       if (flags & 0o200) no('EEXIST')
       if (found.type === 'dir') no('EISDIR')
@@ -109,11 +115,18 @@ export class ModelFilesystem {
         .subarray(0, length)
         .toString('latin1')
     },
-    write: ({ ino, offset, data, append, killPrivileges }) => {
+    write: ({ ino, offset, data, append, killPrivileges, hold, take, ageNs }) => {
       const node = this.#file(ino)
       const before = node.bytes.length
+      needHold(node, hold, this.#holder)
+      const { ctime } = node
       this.#write(node, append ? before : Number(offset), data, killPrivileges)
-      return [data.length, append ? before : offset, node.bytes.length].join(' ')
+      if (data.length > 0 && ageNs !== undefined) {
+        node.mtime = this.#now - ageNs
+        node.ctime = node.mtime > ctime ? node.mtime : ctime
+      }
+      const taken = data.length > 0 ? takeHold(node, take, this.#holder) : undefined
+      return withHold([data.length, append ? before : offset, node.bytes.length].join(' '), taken)
     },
     copyRange: ({ source, sourceOffset, ino, offset, length }) => {
       const from = this.#file(source)
@@ -235,14 +248,7 @@ export class ModelFilesystem {
     return dir
   }
 
-  /** What stat calls nlink: a directory has its name, its own `.`, and the `..` of each directory in it. */
-  #links(node: Node): number {
-    if (node.type === 'dir') {
-      return node.removed ? 0 : 2 + [...node.children.values()].filter(({ type }) => type === 'dir').length
-    }
-    return [...this.nodes.values()].flatMap(({ children }) => [...children.values()]).filter((one) => one === node)
-      .length
-  }
+  #links = (node: Node): number => linksOf(node, this.nodes.values())
 
   #make(type: Type, perm: number, dir?: Node, { umask = 0, rdev = 0, target = '' } = {}): Node {
     const inherits = dir !== undefined && (dir.perm & 0o2000) !== 0
@@ -485,14 +491,4 @@ export class ModelFilesystem {
     }
     return text === space ? no('EINVAL') : text
   }
-}
-
-const aclKind = (name: string): 'access' | 'default' | undefined =>
-  name === 'system.posix_acl_access' ? 'access' : name === 'system.posix_acl_default' ? 'default' : undefined
-
-function legal(name: Buffer): string {
-  const text = name.toString('latin1')
-  if (text === '') no('ENOENT')
-  if (text.length > 255) no('ENAMETOOLONG')
-  return text.includes('/') || text.includes('\0') ? no('EINVAL') : text
 }

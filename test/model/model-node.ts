@@ -44,4 +44,22 @@ export interface Node {
   readonly holes: Set<number>
   isInline: boolean
   mayBeLinked: boolean
+  /** Who may answer writes by himself, and under which number. */
+  hold?: { readonly session: bigint; readonly number: bigint } | undefined
+}
+
+/** What stat calls nlink: a directory has its name, its own `.`, and the `..` of each directory in it. */
+export function linksOf(node: Node, nodes: Iterable<Node>): number {
+  if (node.type === 'dir') {
+    return node.removed ? 0 : 2 + [...node.children.values()].filter(({ type }) => type === 'dir').length
+  }
+  return [...nodes].flatMap(({ children }) => [...children.values()]).filter((one) => one === node).length
+}
+
+/** A name as text. */
+export function legal(name: Buffer): string {
+  const text = name.toString('latin1')
+  if (text === '') no('ENOENT')
+  if (text.length > 255) no('ENAMETOOLONG')
+  return text.includes('/') || text.includes('\0') ? no('EINVAL') : text
 }

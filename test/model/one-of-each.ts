@@ -1,16 +1,21 @@
+import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import type { Command, callers } from './commands.ts'
-import type { TreeOperation } from './tree-operation.ts'
+import { lastByte } from './model-locks.ts'
 
 const name = (text: string) => Buffer.from(text)
 const by =
   (who: keyof typeof callers) =>
-  (op: TreeOperation): Command => ({ kind: 'run', who, op })
+  (op: AnyOperation): Command => ({ kind: 'run', who, session: 1n, op })
 const [root, ann, dee] = [by('root'), by('ann'), by('dee')]
 const nothing = { uid: undefined, gid: undefined, size: undefined, atime: undefined, mtime: undefined, mode: undefined }
 const change = { ...nothing, openForWriting: false, killPrivileges: false }
 const all = { umask: 0, flags: 2, mode: 0o644 }
 
-/** A history with every operation in it, of which each file system says the same. */
+const range = (owner: bigint, start: bigint, end: bigint) => ({
+  ...{ ino: 7n, owner, flock: false, exclusive: true, start, end },
+})
+
+/** A history with every operation of programs in it, of which each file system says the same. */
 export const oneOfEach: readonly Command[] = [
   root({ $case: 'setattr', value: { ...change, ino: 1n, mode: 0o1777 } }),
   ann({ $case: 'mkdir', value: { parent: 1n, name: name('d'), mode: 0o750, umask: 0o022 } }), // inode 2
@@ -51,5 +56,11 @@ export const oneOfEach: readonly Command[] = [
   root({ $case: 'listxattr', value: { ino: 7n } }),
   root({ $case: 'removexattr', value: { ino: 7n, name: name('trusted.t') } }),
   root({ $case: 'removexattr', value: { ino: 7n, name: name('trusted.t') } }),
+  ann({ $case: 'lock', value: { range: range(7n, 0n, 9n), handle: 20n, wait: 0n } }),
+  ann({ $case: 'lock', value: { range: range(8n, 9n, lastByte), handle: 21n, wait: 0n } }),
+  ann({ $case: 'getLock', value: { range: range(8n, 9n, lastByte) } }),
+  ann({ $case: 'unlock', value: { range: range(7n, 5n, 9n) } }),
+  ann({ $case: 'lock', value: { range: range(8n, 9n, lastByte), handle: 21n, wait: 0n } }),
+  ann({ $case: 'lock', value: { range: range(8n, 4n, 5n), handle: 21n, wait: 0n } }),
   root({ $case: 'statfs', value: {} }),
 ]

@@ -1,14 +1,22 @@
 import { FsError } from '../../proto/errno.ts'
-import type { Attributes, Caller } from '../../proto/generated/file-service.ts'
+import type { Attributes, Caller, HeldLock } from '../../proto/generated/file-service.ts'
+import { holdOn } from '../../server/filesystem/holds.ts'
 import { violations } from '../../server/filesystem/invariants.ts'
+import { locksOn, withoutSession } from '../../server/filesystem/locks.ts'
 import { type AnyOperation, operate } from '../../server/filesystem/operate.ts'
 import { reap } from '../../server/filesystem/reap.ts'
 import type { Effect } from '../../server/store/effect.ts'
+import { sessionKey } from '../../server/store/keys.ts'
+import type { Lock } from '../../server/store/lock-records.ts'
+import { encodeSession } from '../../server/store/session-records.ts'
 import { type AnyReply, MemoryVolume } from '../fixtures/memory-volume.ts'
 import { aim } from './aim.ts'
-import { type Command, callers } from './commands.ts'
+import { type Command, callers, sessions } from './commands.ts'
 import { ModelFilesystem } from './model-filesystem.ts'
-import { Refusal } from './model-node.ts'
+import { withHold } from './model-holds.ts'
+import { type Node, Refusal } from './model-node.ts'
+import { type Asking, ModelSessions } from './model-sessions.ts'
+import { isOfSession } from './tree-operation.ts'
 
 /** A command as it was aimed, and what the model said to it. */
 export interface Step {
@@ -24,7 +32,9 @@ export interface Step {
  */
 export function play(history: readonly Command[], how: { execute?: typeof operate; trace?: Step[] } = {}): void {
   const model = new ModelFilesystem()
+  const ofSessions = new ModelSessions(model.nodes)
   const volume = new MemoryVolume()
+  for (const session of sessions) volume.values.set(sessionKey(session), encodeSession(someSession))
   const done: (readonly Effect[])[] = []
   for (const [index, given] of history.entries()) {
     const command = aimed(given, model)
@@ -35,38 +45,53 @@ export function play(history: readonly Command[], how: { execute?: typeof operat
       model.reap()
       continue
     }
+    if (command.kind === 'end') {
+      how.trace?.push({ command, expected: undefined })
+      for (const ino of model.nodes.keys()) {
+        done.push(applyTwice(volume, withoutSession(volume, BigInt(ino), command.session), index))
+      }
+      ofSessions.end(command.session)
+      continue
+    }
     const caller: Caller = { ...callers[command.who], groups: [...callers[command.who].groups] }
-    const expected = attempt(() => model.run(caller, command.op, now))
+    const { op, session } = command
+    const asking: Asking = { caller, session, now }
+    const mayHold = command.noHolds !== true
+    const expected = attempt(() =>
+      isOfSession(op) ? ofSessions.run(asking, op) : model.run({ ...asking, mayHold }, op),
+    )
     how.trace?.push({ command, expected })
     const effects: (readonly Effect[])[] = []
     const found = attempt(() =>
-      runOn(volume, caller, command.op, { now, index, effects, execute: how.execute ?? operate }),
+      runOn(volume, op, { ...asking, mayHold, index, effects, execute: how.execute ?? operate }),
     )
     done.push(...effects)
     same(found, expected, `step ${index + 1}`)
   }
   compareTrees(volume, model)
+  for (const node of model.nodes.values()) compareSessions(volume, node, ofSessions)
   redo(volume, done, history.length)
   const sizes = new Map([...volume.blobs].map(([blob, bytes]) => [blob, bytes.size]))
   same(violations(volume.values, sizes), [], 'invariants')
 }
 
 function aimed(command: Command, model: ModelFilesystem): Command {
-  if (command.kind === 'reap' || command.pick === undefined) return command
-  const { kind, who, op, pick } = command
-  return { kind, who, op: aim(op, pick, model) }
+  if (command.kind !== 'run' || command.pick === undefined) return command
+  const { pick, ...rest } = command
+  return { ...rest, op: aim(command.op, pick, model) }
 }
 
-interface Moment {
-  readonly now: bigint
+interface Moment extends Asking {
+  readonly mayHold: boolean
   readonly index: number
   readonly effects: (readonly Effect[])[]
   readonly execute: typeof operate
 }
 
 /** As the shell does it, but a crash in the middle of applying comes first (S10). */
-function runOn(volume: MemoryVolume, caller: Caller, op: AnyOperation, step: Moment): unknown {
-  const outcome = step.execute(volume, caller, op, volume.at(op, step.now))
+function runOn(volume: MemoryVolume, op: AnyOperation, step: Moment): unknown {
+  const { caller, mayHold, now, session } = step
+  const outcome = step.execute(volume, caller, op, volume.at(op, now, { session, mayHold }))
   step.effects.push(applyTwice(volume, outcome.effects, step.index))
   return comparable(volume.answer(op, outcome))
 }
@@ -108,7 +133,7 @@ function compareTrees(volume: MemoryVolume, model: ModelFilesystem): void {
     }
     if (node.type === 'dir' && !node.removed) {
       const whole = { ino, cookie: 0n, count: 100, attributes: false }
-      const expected = model.run(root, { $case: 'readdir', value: whole }, 0n)
+      const expected = model.run({ caller: root, session: 0n, now: 0n }, { $case: 'readdir', value: whole })
       same(sorted(pages(volume, ino, 1 + (node.ino % 4))), expected, `listing of ${ino}`)
     }
   }
@@ -118,6 +143,21 @@ function compareTrees(volume: MemoryVolume, model: ModelFilesystem): void {
     'orphans are in the model',
   )
 }
+
+function compareSessions(volume: MemoryVolume, node: Node, model: ModelSessions): void {
+  const ino = BigInt(node.ino)
+  const found = locksOn(volume, ino).map((lock) => Object.values(lockAs(lock)).join(' '))
+  const expected = model.locksOn(node).map((lock) => Object.values(lockAs(lock)).join(' '))
+  same(found.sort(), expected.sort(), `locks on ${ino}`)
+  const [held, hold] = [holdOn(volume, ino), node.hold]
+  same(held && `${held.session} ${held.number}`, hold && `${hold.session} ${hold.number}`, `hold on ${ino}`)
+}
+
+const lockAs = ({ session, owner, flock, exclusive, start, end, handle, pid }: Lock): Lock => ({
+  ...{ session, owner, flock, exclusive, start, end, handle, pid },
+})
+
+const someSession = { host: 'host', pid: 1, path: '/mnt', nonce: 'n', provider: 's1', openedNs: 0n }
 
 /** A listing in small pages, each going on from the last cookie. */
 function pages(volume: MemoryVolume, ino: bigint, count: number): string[] {
@@ -154,13 +194,13 @@ function attempt(run: () => unknown): unknown {
 function comparable(reply: AnyReply): unknown {
   switch (reply.$case) {
     case 'entry':
-      return reply.value.attributes === undefined ? undefined : stat(reply.value.attributes)
+      return reply.value.attributes && withHold(stat(reply.value.attributes), reply.value.hold)
     case 'attributes':
       return stat(reply.value)
     case 'data':
       return reply.value.toString('latin1')
     case 'written':
-      return [reply.value.length, reply.value.offset, reply.value.size].join(' ')
+      return withHold([reply.value.length, reply.value.offset, reply.value.size].join(' '), reply.value.hold)
     case 'listing':
       return sorted(listed(reply))
     case 'space':
@@ -168,14 +208,18 @@ function comparable(reply: AnyReply): unknown {
     case 'names':
       return reply.value.names.map((name) => name.toString('latin1'))
     case 'locked':
+      return reply.value.granted ? 'granted' : 'denied'
     case 'heldLock':
-      throw new Error('this model knows no locks')
+      return heldLock(reply.value)
     case 'place':
       return reply.value.offset.toString()
     case 'done':
       return undefined
   }
 }
+
+const heldLock = ({ held, exclusive, start, end, pid }: HeldLock): string =>
+  held ? [exclusive, start, end, pid].join(' ') : 'free'
 
 const stat = (a: Attributes): string =>
   [a.ino, a.mode, a.nlink, a.uid, a.gid, a.rdev, a.size, a.blocks, a.atimeNs, a.mtimeNs, a.ctimeNs, a.btimeNs].join(' ')

@@ -7,6 +7,7 @@ import ctypes, errno, fcntl, os, struct, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 held = {}
+owners = {}
 
 
 def check(result):
@@ -148,6 +149,26 @@ class Calls:
         os.removexattr(at(ino), name)
 
 
+    def lock(self, exclusive=False, **range):
+        self.lockOf(F_OFD_SETLK, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, **range)
+
+    def unlock(self, exclusive=False, **range):
+        self.lockOf(F_OFD_SETLK, fcntl.F_UNLCK, **range)
+
+    def getLock(self, exclusive=False, **range):
+        return self.lockOf(F_OFD_GETLK, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, **range)
+
+    def lockOf(self, command, kind, session, ino, owner, start=0, length=0):
+        key = (session, owner, ino)
+        if key not in owners:
+            owners[key] = as_root(lambda: os.open(at(ino), os.O_RDWR | os.O_NONBLOCK))
+        fields = fcntl.fcntl(owners[key], command, struct.pack('hhqqi4x', kind, os.SEEK_SET, start, length, 0))
+        return struct.unpack('hhqqi4x', fields)
+
+
+F_OFD_GETLK, F_OFD_SETLK = 36, 37
+
+
 def become(uid, gid, groups):
     os.seteuid(0)
     os.setgroups(groups)
@@ -180,6 +201,12 @@ class Caller:
             print(f'{self.name}.{operation}: {said}', flush=True)
 
         return call
+
+
+def end(session):
+    """All that a session has locked is free."""
+    for key in [key for key in owners if key[0] == session]:
+        os.close(owners.pop(key))
 
 
 def reap():

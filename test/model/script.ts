@@ -1,5 +1,8 @@
+import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import { callers } from './commands.ts'
+import { lastByte } from './model-locks.ts'
 import type { Step } from './play.ts'
+import { isOfSession } from './tree-operation.ts'
 
 /**
  * Steps as a Python script of the calls, with what the model says as comments. A person runs it with replay.py, on a mount
@@ -11,9 +14,24 @@ export function script(steps: readonly Step[]): string {
   )
   const lines = steps.map(({ command, expected }) => {
     if (command.kind === 'reap') return 'reap()'
+    if (command.kind === 'end') return `end(${command.session})`
+    const { op, session } = command
+    const lock = lockCall(op, session)
+    if (lock !== undefined) return `${command.who}.${lock}  # ${said(expected)}`
+    if (isOfSession(op)) return `# ${command.who}.${op.$case}(${args(op.value)})  # no call of this system`
     return `${command.who}.${command.op.$case}(${args(command.op.value)})  # ${said(expected)}`
   })
   return ['# python3 test/model/replay.py DIR < this, as root, with an empty DIR', ...who, ...lines, ''].join('\n')
+}
+
+/** A lock of an open file of its own, which is an owner, if there is such a call: flock(2) takes no ranges. */
+function lockCall(op: AnyOperation, session: bigint): string | undefined {
+  if (op.$case !== 'lock' && op.$case !== 'unlock' && op.$case !== 'getLock') return undefined
+  const { range } = op.value
+  if (range === undefined || range.flock || range.start > range.end || range.end > lastByte) return undefined
+  const { ino, owner, exclusive, start, end } = range
+  const length = end === lastByte ? 0n : end - start + 1n
+  return `${op.$case}(${args({ session, ino, owner, exclusive, start, length })})`
 }
 
 function args(value: object): string {
@@ -50,6 +68,6 @@ const literal = (data: Buffer): string => {
 }
 
 /** An errno, or that it is none: what else comes out is in the words of the difference. */
-const said = (expected: unknown): string => (isErrno(expected) ? expected : 'ok')
+const said = (expected: unknown): string => (isErrno(expected) ? expected : expected === 'denied' ? 'EAGAIN' : 'ok')
 
 export const isErrno = (said: unknown): said is string => typeof said === 'string' && /^E[A-Z0-9]+$/.test(said)
