@@ -83,7 +83,7 @@ function addHost(banyan: Command): void {
     )
     .action(async (options: { folder: string }) => {
       const { makeAuthority } = await import('./commands/cert.ts')
-      makeAuthority(options)
+      console.log(makeAuthority(options))
     })
   bare(cert, 'node <name>', 'Make the certificate and key of one host, signed by the authority in the same folder.')
     .option('--folder <dir>', 'where the authority is, and where to write', '/etc/banyan')
@@ -91,7 +91,7 @@ function addHost(banyan: Command): void {
     .addHelpText('after', example('banyan cert node alpha --address 10.0.0.1', 'writes alpha.crt and alpha.key'))
     .action(async (name: string, { folder, address }: { folder: string; address: readonly string[] }) => {
       const { makeNodeCertificate } = await import('./commands/cert.ts')
-      makeNodeCertificate({ folder, name, addresses: address })
+      console.log(makeNodeCertificate({ folder, name, addresses: address }))
     })
 }
 

@@ -17,6 +17,7 @@ const programs = {
   soak: ['build/scripts/soak.js'],
   bench: ['build/scripts/bench.js'],
   posix: ['build/scripts/posix.js'],
+  lab: ['build/scripts/lab.js'],
   build: undefined,
 }
 
@@ -39,8 +40,15 @@ export const testPackages = {
   libfuse2: 'libfuse2',
   'vim.tiny': 'vim-tiny',
   postgresql: 'postgresql',
+  nft: 'nftables',
+  ip: 'iproute2',
+  nsenter: 'util-linux',
+  openssl: 'openssl',
   etcd: 'etcd-server',
 }
+
+/** Of these, what scripts/lab needs. */
+const labPrograms = ['nft', 'ip', 'nsenter', 'openssl']
 
 const oldestNode = [20, 19]
 const lockWaitMs = 15 * 60 * 1000
@@ -246,11 +254,20 @@ function isInstalled(program, debianPackage) {
   return query.status === 0 && query.stdout === 'installed'
 }
 
-/** Everything the tests need of the machine. Single test files outside test/mount run anywhere. */
+/** A lab mounts and makes namespaces. */
+function prepareForLab() {
+  if (process.getuid() !== 0) {
+    throw new SetupError('a lab makes network namespaces, which only root may, so nothing was done. Run it with sudo.')
+  }
+  const missing = labPrograms.filter((program) => !isInstalled(program, testPackages[program]))
+  if (missing.length > 0) installPackages(missing.map((program) => testPackages[program]))
+}
+
+/** Everything the tests need of the machine. Single test files outside test/mount and test/lab run anywhere. */
 function prepareForTests(root, args) {
   const files = args.filter((arg) => !arg.startsWith('-'))
-  if (files.length > 0 && !files.some((file) => path.resolve(root, file).startsWith(path.join(root, 'test', 'mount'))))
-    return
+  const below = (folder) => (file) => path.resolve(root, file).startsWith(path.join(root, 'test', folder))
+  if (files.length > 0 && !files.some(below('mount')) && !files.some(below('lab'))) return
   if (process.getuid() !== 0) {
     throw new SetupError(
       'the tests mount file systems, which only root may, so none was run. Run "sudo npm test", or name tests that need no mount: "npm test -- test/replication".',
@@ -267,7 +284,7 @@ function prepareForTests(root, args) {
 
 function installPackages(missing) {
   const names = missing.join(' ')
-  const refused = 'the tests use programs that are missing here: ' + names + '. '
+  const refused = 'programs are missing here that this uses: ' + names + '. '
   if (childProcess.spawnSync('apt-get', ['--version']).status !== 0) {
     throw new SetupError(
       refused + "There is no apt-get to install them with: install them in this system's way, then run this again.",
@@ -324,6 +341,7 @@ function main(argv) {
       throw new SetupError('unknown mode "' + mode + '": use one of ' + Object.keys(programs).join(', ') + '.')
     }
     if (mode === 'test') prepareForTests(root, argv.slice(1))
+    if (mode === 'lab') prepareForLab()
     if (mode === 'soak' || mode === 'bench') prepareForTests(root, [])
     prepare(root)
   } catch (error) {

@@ -38,12 +38,15 @@ function suites(wanted: readonly string[]): Suite[] {
           .flatMap((name) => (statSync(name).isDirectory() ? testFiles(name) : [name]))
           .map((name) => path.relative('.', name))
   const isIn = (folder: string) => (file: string) => file.startsWith(path.join('test', folder) + path.sep)
-  const [isMount, isSimulation] = [isIn('mount'), isIn('simulation')]
+  const [isMount, isSimulation, isLab] = [isIn('mount'), isIn('simulation'), isIn('lab')]
+  const isUnit = (file: string): boolean => !isMount(file) && !isSimulation(file) && !isLab(file)
   return [
-    { name: 'unit', files: files.filter((file) => !isMount(file) && !isSimulation(file)), jobs: 2, limitSeconds: 300 },
+    { name: 'unit', files: files.filter(isUnit), jobs: 2, limitSeconds: 300 },
     // These share their seeds out among processes of their own.
     { name: 'simulation', files: files.filter(isSimulation), jobs: 1, limitSeconds: 1200 },
     { name: 'mount', files: files.filter(isMount), jobs: 1, limitSeconds: 600 },
+    // Several hosts each, on networks of their own.
+    { name: 'lab', files: files.filter(isLab), jobs: 1, limitSeconds: 900 },
   ].filter((suite) => suite.files.length > 0)
 }
 

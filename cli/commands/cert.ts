@@ -13,8 +13,8 @@ export interface AuthorityCommand {
   readonly folder: string
 }
 
-/** The cluster's own authority: `authority.crt` for every host, `authority.key` for nobody else. @throws Failure */
-export function makeAuthority({ folder }: AuthorityCommand): void {
+/** Makes the cluster's own authority. @returns what was made, for a person. @throws Failure */
+export function makeAuthority({ folder }: AuthorityCommand): string {
   const files = authorityFiles(folder)
   for (const file of Object.values(files)) {
     if (!existsSync(file)) continue
@@ -29,9 +29,7 @@ export function makeAuthority({ folder }: AuthorityCommand): void {
     days: authorityDays,
     signer: undefined,
   })
-  console.log(
-    `Made ${files.certificate}, for every host, and ${files.key}: who has that can make hosts. Keep it away from them.`,
-  )
+  return `Made ${files.certificate}, for every host, and ${files.key}: who has that can make hosts. Keep it away from them.`
 }
 
 export interface NodeCertificateCommand {
@@ -41,8 +39,8 @@ export interface NodeCertificateCommand {
   readonly addresses: readonly string[]
 }
 
-/** One host's certificate and key, signed by the authority in the same folder. @throws Failure */
-export function makeNodeCertificate({ addresses, folder, name }: NodeCertificateCommand): void {
+/** One host's certificate and key, signed by the authority in the same folder. @returns what was made. @throws Failure */
+export function makeNodeCertificate({ addresses, folder, name }: NodeCertificateCommand): string {
   const node = judgedName(name)
   const alsoKnownAs = addresses.map(alternativeName)
   const signer = authorityFiles(folder)
@@ -55,9 +53,7 @@ export function makeNodeCertificate({ addresses, folder, name }: NodeCertificate
   mustBePrivate(signer.key, 'Make it readable for you')
   const files = identityFiles(folder, node)
   writeInto(folder, files, { name: node, alsoKnownAs, days: nodeDays, signer })
-  console.log(
-    `Made ${files.certificate} and ${files.key}. Copy them, and ${files.authority}, to ${name}: /etc/banyan, or tls.folder.`,
-  )
+  return `Made ${files.certificate} and ${files.key}. Copy them, and ${files.authority}, to ${name}: /etc/banyan, or tls.folder.`
 }
 
 interface CertificateFiles {
