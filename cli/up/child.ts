@@ -11,7 +11,9 @@ export interface Child {
 }
 
 export interface ChildPlan {
-  /** The command and its arguments. One of them is `mark`. */
+  /** Another program than ours. */
+  readonly program?: string
+  /** Of ours, the command and its arguments. One of them is `mark`. */
   readonly args: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   /** Where its stdout and stderr go: what a crash leaves, beside the log. */
@@ -25,7 +27,8 @@ export interface ChildPlan {
 export function startChild(plan: ChildPlan): Child {
   const { reader, writer } = newLifeline(plan.lifeline)
   const output = openSync(plan.output, 'a', 0o600)
-  const child = spawn(process.execPath, banyanArgs(...plan.args), {
+  const args = plan.program === undefined ? banyanArgs(...plan.args) : plan.args
+  const child = spawn(plan.program ?? process.execPath, args, {
     detached: true,
     cwd: '/',
     stdio: ['ignore', output, output, writer],

@@ -3,16 +3,21 @@ import { noop } from 'cockatiel'
 import { Etcd3, EtcdLeaseInvalidError, GRPCInvalidArgumentError, type IOptions } from 'etcd3'
 import { DirectoryRefusal, DirectoryUnavailable } from '../directory.ts'
 
+export interface EtcdEndpoint {
+  /** `http://HOST:PORT` or `https://HOST:PORT` */
+  readonly url: string
+  /** The name in its certificate, where that is not the host of the URL. */
+  readonly serverName?: string
+}
+
 export interface EtcdSettings {
-  /** Clients' URLs of the members of etcd, `http://HOST:PORT` or `https://HOST:PORT`, all of one kind. */
-  readonly endpoints: readonly string[]
+  /** The members of etcd, as clients reach them. */
+  readonly endpoints: readonly EtcdEndpoint[]
   /** For https: PEM. Without `certificate` and `key` etcd is not told who asks. */
   readonly tls?: {
     readonly authority: Buffer
     readonly certificate?: Buffer
     readonly key?: Buffer
-    /** The name in the members' certificates, where it is not the host of the URL. */
-    readonly serverName?: string
   }
   /** What all keys begin with: one etcd can serve several clusters. */
   readonly prefix?: string
@@ -38,9 +43,9 @@ export class Endpoints {
   /** @throws DirectoryRefusal */
   constructor({ endpoints, tls }: EtcdSettings) {
     if (endpoints.length === 0) throw new DirectoryRefusal('no member of etcd is named')
-    if (tls === undefined && endpoints.some((url) => url.startsWith('https:')))
+    if (tls === undefined && endpoints.some(({ url }) => url.startsWith('https:')))
       throw new DirectoryRefusal('etcd is reached by https, and there are no certificates for it')
-    this.#clients = endpoints.map((url) => new Etcd3(clientOptions(url, tls)))
+    this.#clients = endpoints.map((endpoint) => new Etcd3(clientOptions(endpoint, tls)))
     this.#preferred = Math.floor(Math.random() * endpoints.length)
   }
 
@@ -106,7 +111,7 @@ export const withLeader: { readonly interceptors: Interceptor[] } = {
   ],
 }
 
-function clientOptions(url: string, tls: EtcdSettings['tls']): IOptions {
+function clientOptions({ url, serverName }: EtcdEndpoint, tls: EtcdSettings['tls']): IOptions {
   return {
     hosts: url,
     ...(tls !== undefined && {
@@ -127,7 +132,7 @@ function clientOptions(url: string, tls: EtcdSettings['tls']): IOptions {
       'grpc.service_config_disable_resolution': 1,
       // So that a client made anew connects anew: a connection that was begun while the network was cut waits for long.
       'grpc.use_local_subchannel_pool': 1,
-      ...(tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': tls.serverName }),
+      ...(serverName !== undefined && { 'grpc.ssl_target_name_override': serverName }),
     },
   }
 }

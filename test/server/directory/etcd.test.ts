@@ -39,7 +39,11 @@ runDirectorySuite(async (test) => {
 
 void t.test('settings that make no sense are refused at once', (t) => {
   t.throws(() => new EtcdDirectory({ endpoints: [] }), DirectoryRefusal)
-  t.throws(() => new EtcdDirectory({ endpoints: ['https://127.0.0.1:1'] }), DirectoryRefusal, 'no certificates')
+  t.throws(
+    () => new EtcdDirectory({ endpoints: [{ url: 'https://127.0.0.1:1' }] }),
+    DirectoryRefusal,
+    'no certificates',
+  )
   t.end()
 })
 
