@@ -4,11 +4,13 @@ import path from 'node:path'
 import { type Dial, overUnixSockets } from '../proto/channel.ts'
 import { DirectoryClient } from '../server/directory/client.ts'
 import type { Directory } from '../server/directory/directory.ts'
+import type { EtcdEndpoint } from '../server/directory/etcd/endpoints.ts'
 import { seenFrom } from '../server/directory/reachable.ts'
 import type { Listener } from '../server/rpc/listener.ts'
-import { formatAddress, parseAddress } from './config/address.ts'
 import { type HostConfig, type MountConfig, readHostConfig, standardConfigFile } from './config/host-config.ts'
 import { hostSettings } from './config/host-settings.ts'
+import { endpointsOf } from './etcd/managed-etcd.ts'
+import { managedEtcdOf } from './etcd/of-host.ts'
 import { Failure } from './failure.ts'
 import { type SettingsSource, stateSettings } from './settings.ts'
 import { defaultStateFolder, type StateFolder, stateFolder } from './state-folder.ts'
@@ -115,34 +117,36 @@ function memberHost(file: string): Host {
   }
 }
 
-/** Where etcd listens on a host that runs a member of it. */
-const managedEtcdPort = 2379
-
 async function openDirectory(
-  { directory, hosts, node }: HostConfig,
+  config: HostConfig,
   { dial, identity, state }: { state: StateFolder; dial: Dial; identity: NodeIdentity | undefined },
 ): Promise<OpenDirectory> {
+  const { directory, node } = config
   switch (directory.kind) {
     case 'embedded': {
       const here = `unix:${state.socket('up')}`
       const address = directory.node === node ? here : `${directory.node}@${directory.address}`
       return asSeenFrom(node, new DirectoryClient(address, dial))
     }
-    case 'etcd':
-      return asSeenFrom(node, await etcdAt(directory.endpoints, identity))
-    case 'managed-etcd': {
-      const scheme = identity === undefined ? 'http' : 'https'
-      const members = [...hosts.values()].map((at) => parseAddress(at)?.host ?? at)
-      const endpoints = members.map((host) => `${scheme}://${formatAddress({ host, port: managedEtcdPort })}`)
+    case 'etcd': {
+      const endpoints = directory.endpoints.map((url) => ({ url }))
       return asSeenFrom(node, await etcdAt(endpoints, identity))
     }
+    case 'managed-etcd':
+      return asSeenFrom(
+        node,
+        await etcdAt(endpointsOf(managedEtcdOf(config, { port: directory.port, state })), identity),
+      )
   }
 }
 
 /** What speaks to etcd is loaded by those who have one. */
-async function etcdAt(endpoints: readonly string[], tls: NodeIdentity | undefined): Promise<OpenDirectory> {
+async function etcdAt(endpoints: readonly EtcdEndpoint[], tls: NodeIdentity | undefined): Promise<OpenDirectory> {
   const { EtcdDirectory } = await import('../server/directory/etcd/etcd.ts')
-  return new EtcdDirectory({ endpoints, ...(tls !== undefined && endpoints[0]?.startsWith('https:') ? { tls } : {}) })
+  return new EtcdDirectory({
+    endpoints,
+    ...(tls !== undefined && endpoints[0]?.url.startsWith('https:') ? { tls } : {}),
+  })
 }
 
 function asSeenFrom(host: string, directory: OpenDirectory): OpenDirectory {

@@ -6,6 +6,8 @@ import type { EmbeddedDirectory } from '../../server/directory/embedded.ts'
 import type { Listener } from '../../server/rpc/listener.ts'
 import type { HostConfig, MountConfig } from '../config/host-config.ts'
 import { withControl } from '../control-client.ts'
+import { EtcdKeeper } from '../etcd/etcd-keeper.ts'
+import { managedEtcdOf } from '../etcd/of-host.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { type Host, hostAt, type Member, type OpenDirectory, type Place } from '../host.ts'
 import { openLog, type ProcessLog } from '../log.ts'
@@ -68,6 +70,8 @@ class HostRun {
   readonly #member: Member
   readonly #log: ProcessLog
   readonly #mounts: readonly MountKeeper[]
+  /** This host's member of the directory, where the hosts keep one themselves. */
+  readonly #etcd: EtcdKeeper | undefined
   #settings: Settings
   #watch: SettingsWatch | undefined
   #up: Up | undefined
@@ -81,6 +85,7 @@ class HostRun {
     this.#settings = host.settings.read()
     this.#log = openLog(host.state.log('run'), 'run', this.#settings.log.level)
     this.#mounts = mounts.map((mount) => this.#keeperOf(mount))
+    this.#etcd = this.#etcdKeeper()
     this.ended = new Promise((resolve) => {
       this.#onEnd = resolve
     })
@@ -93,6 +98,7 @@ class HostRun {
       this.#settings = next
       this.#log.setLevel(next.log.level)
     })
+    this.#etcd?.start()
     const opened = await this.#openDirectory()
     const { node, serves } = this.#config
     this.#up = await Up.start({
@@ -136,6 +142,7 @@ class HostRun {
 
   async #close(): Promise<void> {
     await this.#up?.close()
+    await this.#etcd?.stop()
     await this.#watch?.close()
     this.#log.info('run.ended')
     this.#onEnd()
@@ -171,6 +178,15 @@ class HostRun {
       }
       await new Promise((resolve) => setTimeout(resolve, createAgainMs))
     }
+  }
+
+  #etcdKeeper(): EtcdKeeper | undefined {
+    const { directory, hosts, node } = this.#config
+    if (directory.kind !== 'managed-etcd' || !hosts.has(node)) return undefined
+    const { state } = this.#host
+    const output = state.log('etcd').replace(/\.log$/, '.out')
+    const etcd = managedEtcdOf(this.#config, { port: directory.port, state })
+    return new EtcdKeeper({ etcd, run: state.run, output, log: this.#log })
   }
 
   #keeperOf({ path: where, provider, readOnly }: MountConfig): MountKeeper {

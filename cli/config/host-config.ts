@@ -86,8 +86,8 @@ export type DirectoryConfig =
   /** In the supervisor of that host; `address` is where it listens. */
   | { readonly kind: 'embedded'; readonly node: NodeId; readonly address: string }
   | { readonly kind: 'etcd'; readonly endpoints: readonly string[] }
-  /** A member of etcd on each of the hosts, kept by its supervisor. */
-  | { readonly kind: 'managed-etcd' }
+  /** A member of etcd on each of the hosts, kept by its supervisor: for clients at `port`, for each other at the next. */
+  | { readonly kind: 'managed-etcd'; readonly port: number }
 
 export interface MountConfig {
   readonly path: string
@@ -185,7 +185,7 @@ function directoryOf({ directory, hosts }: Raw, refuse: Refuse): DirectoryConfig
   const { embedded, etcd } = directory
   const example = `Write ${examples['directory']}`
   if (embedded !== undefined && etcd !== undefined) refuse(['directory'], 'is both embedded and etcd', example)
-  if (etcd === 'managed') return { kind: 'managed-etcd' }
+  if (etcd === 'managed') return { kind: 'managed-etcd', port: directory.port }
   if (etcd !== undefined) return { kind: 'etcd', endpoints: etcd }
   if (embedded === undefined) return refuse(['directory'], 'says neither embedded nor etcd', example)
   const at = hosts[embedded]

@@ -3,7 +3,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { z } from 'zod'
 import type { NodeId } from '../../proto/ids.ts'
-import { codeOf } from '../failure.ts'
+import { codeOf, oneLine } from '../failure.ts'
 import type { Answer } from './beginning.ts'
 import { type ManagedEtcd, peerUrl } from './managed-etcd.ts'
 
@@ -36,7 +36,7 @@ export async function askMembers(etcd: ManagedEtcd, node: NodeId): Promise<Answe
       })),
     }
   } catch (error) {
-    return { kind: codeOf(error) === 'ECONNREFUSED' ? 'nothing' : 'unreachable' }
+    return codeOf(error) === 'ECONNREFUSED' ? { kind: 'nothing' } : { kind: 'unreachable', why: oneLine(error) }
   }
 }
 

@@ -13,7 +13,7 @@ export type Answer =
   | { readonly kind: 'members'; readonly members: readonly ListedMember[] }
   /** The host is there, and no etcd runs on it. */
   | { readonly kind: 'nothing' }
-  | { readonly kind: 'unreachable' }
+  | { readonly kind: 'unreachable'; readonly why: string }
 
 export type Beginning =
   /** With all others, as all were told. */

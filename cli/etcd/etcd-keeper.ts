@@ -201,5 +201,10 @@ export class EtcdKeeper {
 }
 
 function unreachable(nodes: readonly NodeId[], answers: readonly Answer[]): string {
-  return nodes.filter((_, index) => answers[index]?.kind === 'unreachable').join(', ')
+  return nodes
+    .flatMap((node, index) => {
+      const answer = answers[index]
+      return answer?.kind === 'unreachable' ? [`${node} (${answer.why})`] : []
+    })
+    .join(', ')
 }

@@ -16,10 +16,6 @@ export interface ManagedEtcd {
   readonly tls: { readonly authority: string; readonly certificate: string; readonly key: string } | undefined
 }
 
-/** Beside the file service's 7400 and the embedded directory's 7401. */
-export const standardClientPort = 7402
-export const standardPeerPort = 7403
-
 /** Where the directory's clients find all members. A member's certificate names its node. */
 export function endpointsOf({ clientPort, hosts, tls }: ManagedEtcd): readonly EtcdEndpoint[] {
   return [...hosts].map(([node, host]) => ({

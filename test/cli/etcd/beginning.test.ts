@@ -9,7 +9,7 @@ const other: ListedMember = {
   clientUrls: ['http://10.0.0.1:7402'],
 }
 const nothing: Answer = { kind: 'nothing' }
-const unreachable: Answer = { kind: 'unreachable' }
+const unreachable: Answer = { kind: 'unreachable', why: 'timed out' }
 const says = (...members: readonly ListedMember[]): Answer => ({ kind: 'members', members })
 const us = (fields: Partial<ListedMember>): ListedMember => ({
   id: '3',
