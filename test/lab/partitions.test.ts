@@ -1,0 +1,134 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { TestLab } from '../fixtures/lab-of.ts'
+import { violations } from '../fixtures/register-history.ts'
+import { RunningRegisters } from '../fixtures/running-registers.ts'
+import { waitFor } from '../fixtures/wait.ts'
+
+// The network between three servers, two clients and the directory fails in many ways, while processes on both clients
+// change and look at the same registers. Whoever can reach the directory goes on; an order of all calls explains what each
+// saw; who is cut off waits and sees nothing that is over. Afterwards all is in sync soon, and equal.
+
+t.setTimeout(900_000)
+const seed = Number(process.env['BANYAN_SEED'] ?? Date.now() % 2 ** 31)
+/** For how long the network is bad, where it is bad for a time: a minute in the long form. */
+const badMs = Number(process.env['BANYAN_BAD_NETWORK_MS'] ?? 20_000)
+const flapMs = 2000
+const processesEach = 3
+/** Calls that go on while a link is cut: leases have run out by then, and somebody else has taken over. */
+const manyCalls = 150
+/** With a fifth of all packets lost a call takes half a second, and members leave the set and come back all the time. */
+const someCalls = 15
+const inSyncMaxMs = 20_000
+
+const hosts = await TestLab.start(t, { servers: 3, clients: 2, serversMount: false })
+const { lab } = hosts
+t.comment(`BANYAN_SEED=${seed}`)
+
+interface Scene {
+  readonly registers: RunningRegisters
+  readonly primary: string
+  readonly mirror: string
+}
+
+interface Partition {
+  readonly what: string
+  readonly happens: (scene: Scene) => Promise<void>
+  /** Clients that go on meanwhile, for so many calls of each process; the others wait. */
+  readonly goOn: readonly ('x' | 'y')[]
+  readonly calls?: number
+}
+
+const both = ['x', 'y'] as const
+
+const partitions: readonly Partition[] = [
+  { what: 'a mirror is cut off', goOn: both, happens: ({ mirror }) => lab.isolate(mirror) },
+  { what: 'the primary is cut off', goOn: both, happens: ({ primary }) => lab.isolate(primary) },
+  {
+    what: 'a client and a mirror are cut off together',
+    goOn: ['y'],
+    happens: async ({ mirror }) => {
+      await lab.isolate(mirror, { but: ['x'] })
+      await lab.isolate('x', { but: [mirror] })
+    },
+  },
+  {
+    what: 'a client and the primary are cut off together',
+    goOn: ['y'],
+    happens: async ({ primary }) => {
+      await lab.isolate(primary, { but: ['x'] })
+      await lab.isolate('x', { but: [primary] })
+    },
+  },
+  {
+    what: 'nothing that the primary sends arrives at a mirror',
+    goOn: both,
+    happens: ({ mirror, primary }) => lab.cut(primary, mirror, { oneWay: true }),
+  },
+  {
+    what: 'nothing that a mirror sends arrives at the primary',
+    goOn: both,
+    happens: ({ mirror, primary }) => lab.cut(mirror, primary, { oneWay: true }),
+  },
+  {
+    what: 'nothing that a client sends arrives at the primary',
+    goOn: both,
+    happens: ({ primary }) => lab.cut('x', primary, { oneWay: true }),
+  },
+  {
+    what: 'a fifth of all packets is lost',
+    goOn: both,
+    calls: someCalls,
+    happens: async () => {
+      const end = performance.now() + badMs
+      for (const [index, from] of lab.hosts.entries()) {
+        for (const to of lab.hosts.slice(index + 1)) await lab.lose(from.name, to.name, 20)
+      }
+      await moment(end)
+    },
+  },
+  {
+    what: 'the primary is cut off and back every two seconds',
+    goOn: both,
+    happens: async ({ primary }) => {
+      const end = performance.now() + badMs
+      for (let next = performance.now(), cut = true; next < end; next += flapMs, cut = !cut) {
+        await moment(next)
+        await (cut ? lab.isolate(primary) : lab.heal())
+      }
+      await lab.heal()
+    },
+  },
+]
+
+for (const [index, { calls = manyCalls, goOn, happens, what }] of partitions.entries()) {
+  void t.test(what, async (t) => {
+    t.teardown(() => lab.heal()) // also after a failure: the next one begins with a good network
+    const [primary, mirror] = [await hosts.primary('x'), await hosts.mirror('x')]
+    const directories = both.map((client) => join(lab.tree(client), `registers-${index}`))
+    const run = { folder: hosts.folder, directories, processesEach, seed: seed + index, paceMs: 8 }
+    const registers = await RunningRegisters.start(run)
+    await registers.progress(30)
+
+    const began = performance.now()
+    await happens({ registers, primary, mirror })
+    for (const client of goOn) await registers.progress(calls, 60_000, directories[both.indexOf(client)])
+    t.comment(`went on for ${calls} calls each, ${(performance.now() - began).toFixed(0)} ms after it began`)
+    await lab.heal()
+    const healed = performance.now()
+    await registers.progress(30)
+    await lab.inSync()
+    const tookMs = performance.now() - healed
+    t.ok(tookMs <= inSyncMaxMs, `all was in sync ${tookMs.toFixed(0)} ms after its end`)
+    const record = await registers.stop()
+
+    t.same(violations(record.calls), [], `an order explains ${record.calls.length} calls`)
+    t.same(record.errors, [], 'no call failed')
+    await hosts.verifyEqual('y')
+  })
+}
+
+/** Until a moment of the test's plan. */
+async function moment(at: number): Promise<void> {
+  await waitFor(() => performance.now() >= at || undefined, { what: 'the next moment', limitMs: badMs + 60_000 })
+}
