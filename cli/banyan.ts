@@ -31,6 +31,8 @@ export function program(): Command {
   addMount(banyan)
   addServers(banyan)
   addLooking(banyan)
+  addVolumes(banyan)
+  addNodes(banyan)
   addProcesses(banyan)
   return banyan
 }
@@ -160,6 +162,65 @@ function addLooking(banyan: Command): void {
     .action(async (options: Place & { repair?: true; json?: true }) => {
       const { verify } = await import('./commands/verify.ts')
       process.exitCode = await verify({ repair: false, json: false, ...options })
+    })
+}
+
+function addVolumes(banyan: Command): void {
+  const volume = banyan
+    .command('volume')
+    .description('Show volumes, say what they want, and who mirrors them.')
+    .addHelpText('after', example('banyan volume list', 'mirrors, primary and settings of each volume'))
+  command(volume, 'list', 'Show all volumes: who leads, who mirrors, and what is set.')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('banyan volume list --json', 'for programs'))
+    .action(async (options: Place & { json?: true }) => {
+      const { listVolumes } = await import('./commands/volume.ts')
+      await listVolumes({ json: false, ...options })
+    })
+  command(volume, 'set <volume> <settings...>', 'Change min-in-sync=N or on-partition=stop|read, at once.')
+    .addHelpText('after', example('banyan volume set main min-in-sync=2', 'nothing is accepted by one mirror alone'))
+    .action(async (name: string, settings: readonly string[], options: Place) => {
+      const { setVolume } = await import('./commands/volume.ts')
+      await setVolume({ ...options, volume: name, settings })
+    })
+  command(volume, 'add-mirror <volume> <node>', 'Make a node mirror a volume; it is filled while the volume is in use.')
+    .addHelpText('after', example('banyan volume add-mirror main delta', 'then "banyan resync" shows how far it is'))
+    .action(async (name: string, node: string, options: Place) => {
+      const { addMirror } = await import('./commands/volume.ts')
+      await addMirror({ ...options, volume: name, node })
+    })
+  command(volume, 'remove-mirror <volume> <node>', 'Take a mirror out, as soon as the others can do without it.')
+    .addHelpText('after', example('banyan volume remove-mirror main delta', 'returns when nobody needs it any more'))
+    .action(async (name: string, node: string, options: Place) => {
+      const { removeMirror } = await import('./commands/volume.ts')
+      await removeMirror({ ...options, volume: name, node })
+    })
+}
+
+function addNodes(banyan: Command): void {
+  const node = banyan
+    .command('node')
+    .description('Show nodes, and get one out of the way.')
+    .addHelpText('after', example('banyan node drain beta', 'before beta is restarted'))
+  command(node, 'list', 'Show all nodes: what they lead and mirror.')
+    .option('--json', 'print JSON')
+    .addHelpText('after', example('banyan node list', 'which server runs, leads, is drained'))
+    .action(async (options: Place & { json?: true }) => {
+      const { listNodes } = await import('./commands/node.ts')
+      await listNodes({ json: false, ...options })
+    })
+  command(node, 'drain <node>', 'Let others lead and answer instead of a node; it stays a mirror, in sync.')
+    .option('--end', 'it may lead and answer again')
+    .addHelpText('after', example('banyan node drain beta', 'returns when beta leads nothing'))
+    .action(async (name: string, options: Place & { end?: true }) => {
+      const { drainNode } = await import('./commands/node.ts')
+      await drainNode({ end: false, ...options, node: name })
+    })
+  command(node, 'remove <node>', 'Take a node out of all volumes, as soon as the others can do without it.')
+    .addHelpText('after', example('banyan node remove beta', 'returns when nobody needs it any more'))
+    .action(async (name: string, options: Place) => {
+      const { removeNode } = await import('./commands/node.ts')
+      await removeNode({ ...options, node: name })
     })
 }
 

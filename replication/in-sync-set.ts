@@ -4,7 +4,7 @@ import { Grants } from './grants.ts'
 import type { Member } from './member.ts'
 import type { Ms, Self } from './ports.ts'
 import type { VolumeRecord } from './record.ts'
-import { grown, handedOver, renamed, shrunk } from './record-changes.ts'
+import { grown, handedOver, renamed, settled, shrunk } from './record-changes.ts'
 import type { WorkItem } from './work.ts'
 
 /** Who is in the set, who leaves it when, who comes in: the primary's half. The record decides (R9). */
@@ -76,14 +76,14 @@ export class InSyncSet {
   /** Everybody without whom nothing commits: the set; who is asked to come in (R10); who has just left it (R4). */
   *required(): Generator<Member> {
     for (const member of this.#members.values()) {
-      if (this.counts(member.node) || this.#lingers(member.node)) yield member
+      if (this.counts(member.node) || this.lingers(member.node)) yield member
     }
   }
 
   /** The last entry that everybody required has acknowledged, and that no client keeps anything of what it changes of. */
   committable(): Seq {
     const record = this.#record()
-    if (record === undefined || this.#inSync.length < record.minInSync) return 0 as Seq
+    if (record === undefined || this.#inSync.length < record.minInSync || record.eligible.length > 0) return 0 as Seq
     let least = Math.min(
       recalledBy(this.#core),
       this.grants.limit((who) => this.#answersFor(who)),
@@ -147,6 +147,11 @@ export class InSyncSet {
       this.#core.swapper.start(versioned, shrunk(versioned.record, leaving))
       return
     }
+    const { eligible, inSync, minInSync } = versioned.record
+    if (eligible.length > 0 && inSync.length >= minInSync) {
+      this.#core.swapper.start(versioned, settled(versioned.record))
+      return
+    }
     for (const node of this.mirrors()) {
       const member = this.#members.get(node)
       if (member?.incarnation === undefined || member.mode !== 'following' || this.holds(member)) continue
@@ -161,6 +166,7 @@ export class InSyncSet {
     if (versioned === undefined || this.#core.swapper.pending !== undefined) return
     for (const member of this.#members.values()) {
       if (this.#inSync.includes(member.node) || member.incarnation === undefined || !this.#isReady(member)) continue
+      if (!versioned.record.members.includes(member.node)) continue
       if (!this.isOnDisk(member)) {
         // Others have flushed since it caught up: so must it, though nobody may ever ask for a flush again.
         if (member.flushing === 'no') member.askFlush(0)
@@ -183,7 +189,8 @@ export class InSyncSet {
     return member.acked >= Math.max(this.#core.journal.committed, this.#mark)
   }
 
-  #lingers(node: NodeId): boolean {
+  /** It has left the set, and nothing commits without it before its time is over (R4). */
+  lingers(node: NodeId): boolean {
     const until = this.#lingering.get(node)
     if (until === undefined) return false
     const dead = this.#core.deaths.has(node, this.#record()?.incarnations[node])
@@ -207,8 +214,18 @@ export class InSyncSet {
       return 'its process ended'
     if (member.mode === 'resyncing' && this.#inSync.includes(node)) return 'it fetches what it missed'
     if (clock.now() - member.lastHeard > silence) return 'it is silent'
+    if (this.#isSpared(member)) return 'it was taken out'
     if (this.#stalled(member) && clock.now() - member.ackedAt > progress) return 'it does not get on'
     return undefined
+  }
+
+  /** An operator took it out, nobody reads there any more, and the others are enough. */
+  #isSpared(member: Member): boolean {
+    const record = this.#record()
+    if (record === undefined || record.members.includes(member.node)) return false
+    if (!this.#inSync.includes(member.node) || this.#core.ports.clock.now() < member.grantedUntil) return false
+    const stay = this.#inSync.filter((node) => record.members.includes(node))
+    return stay.includes(this.#core.self.node) && stay.length >= record.minInSync
   }
 
   #stalled(member: Member): boolean {

@@ -10,7 +10,7 @@ import { giverWaits } from './lease.ts'
 import { Member } from './member.ts'
 import type { Ack, CommitQuery, Envelope, HeartbeatReply, Message } from './message.ts'
 import type { Ms } from './ports.ts'
-import type { VolumeRecord } from './record.ts'
+import { isDrained, type VolumeRecord } from './record.ts'
 import { SliceSource } from './slice-source.ts'
 import { Verifications } from './verifications.ts'
 import type { WorkItem } from './work.ts'
@@ -131,6 +131,9 @@ export class Primary {
     this.#slices.onTick(this.#members.values())
     this.#verifications.onTick()
     this.#set.onTick()
+    const record = this.#core.record()?.record
+    if (record !== undefined) this.#forgetRemoved(record)
+    this.#makeWay()
     this.#advance()
   }
 
@@ -255,11 +258,20 @@ export class Primary {
     const { ports, self, timing, journal } = this.#core
     // What the reign before granted is not known here: it ends this much later at the latest.
     const knownUntil = ports.clock.now() + giverWaits(timing.mirrorLease, timing)
-    for (const node of record.members) {
+    for (const node of [...record.members, ...record.inSync]) {
       if (node === self.node || this.#members.has(node)) continue
       this.#members.set(node, new Member(node, ports, self, journal, knownUntil))
     }
-    for (const node of this.#members.keys()) if (!record.members.includes(node)) this.#members.delete(node)
+    this.#forgetRemoved(record)
+  }
+
+  /** Whoever is in the set still, or has left it and may answer reads for a while, is waited for. */
+  #forgetRemoved(record: VolumeRecord): void {
+    for (const node of this.#members.keys()) {
+      if (record.members.includes(node) || this.#set.counts(node) || this.#set.lingers(node)) continue
+      this.#members.delete(node)
+      this.#core.ports.log('mirror.forgotten', { node })
+    }
   }
 
   #beat(): void {
@@ -290,6 +302,8 @@ export class Primary {
   /** Nobody grants beyond the end of what it holds itself (S19), nor to a process the record does not name (S20). */
   #lease(member: Member, now: Ms): Ms {
     if (member.heardSentAt === 0 || member.mode !== 'following' || !this.established()) return 0
+    const record = this.#core.record()?.record
+    if (record !== undefined && isDrained(record, member.node)) return 0
     if (!this.#set.holds(member) || member.acked < (this.#mark ?? 0) || this.#core.swapper.pending !== undefined)
       return 0
     return Math.max(0, Math.min(this.#core.timing.mirrorLease, this.leaseUntil() - now))
@@ -345,6 +359,21 @@ export class Primary {
     send(this.#core, from, { kind: 'commitAnswer', to: incarnation, ticket, committed: this.#core.journal.committed })
   }
 
+  /** Drained, and somebody else can lead. */
+  #makeWay(): void {
+    const record = this.#core.record()?.record
+    if (record === undefined || !isDrained(record, this.#core.self.node) || this.#handingTo !== undefined) return
+    const heir = this.#set.mirrors().find((node) => !isDrained(record, node) && this.#follows(node))
+    if (heir === undefined) return
+    this.#core.ports.log('reign.makes-way', { to: heir })
+    this.handOver(heir)
+  }
+
+  #follows(node: NodeId): boolean {
+    const member = this.#members.get(node)
+    return member?.mode === 'following' && member.leaving === undefined
+  }
+
   #finishHandOver(): void {
     const { journal, swapper } = this.#core
     const to = this.#handingTo
@@ -360,7 +389,7 @@ export class Primary {
   /** A primary whose own copy fails its checksum is no source: a mirror whose copy may be whole takes its place (S15). */
   #damaged(why: WorkItem): void {
     this.#core.ports.log('slice.damaged', { item: why })
-    const heir = this.#set.mirrors().find((node) => this.#members.get(node)?.mode === 'following')
+    const heir = this.#set.mirrors().find((node) => this.#follows(node))
     if (heir !== undefined) this.handOver(heir)
   }
 }

@@ -28,6 +28,11 @@ export function renamed(record: VolumeRecord, node: NodeId, incarnation: Incarna
   return { ...record, incarnations: { ...record.incarnations, [node]: incarnation } }
 }
 
+/** Things may commit without those who had left a set that was too small (R11): they are not to lead any more before any does. */
+export function settled(record: VolumeRecord): VolumeRecord {
+  return { ...record, eligible: [] }
+}
+
 /** `to`, which is in sync, is primary of a new epoch; the set stays as it is. */
 export function handedOver(record: VolumeRecord, to: NodeId): VolumeRecord {
   return { ...record, epoch: (record.epoch + 1) as Epoch, primary: to }

@@ -14,13 +14,24 @@ export interface VolumeRecord {
   readonly inSync: readonly NodeId[]
   /** Members dropped below `minInSync`, who therefore lack nothing that is committed and may take over (R11). */
   readonly eligible: readonly NodeId[]
+  /**
+   * Who is to be a mirror. One that was taken out stays in the set until the primary lets it go: nobody else knows that the
+   * others have everything.
+   */
   readonly members: readonly NodeId[]
+  /** Members that an operator wants out of the way: they lead only when nobody else can, and no client reads there. */
+  readonly drained: readonly NodeId[]
   /** The process each in-sync member is; a mirror gets no lease before its own stands here (S17, S20). */
   readonly incarnations: Readonly<Record<string, Incarnation>>
   readonly minInSync: number
   readonly onPartition: OnPartition
   /** Who wrote this version, so that a writer whose answer was lost finds out whether it won (R9). */
   readonly changedBy: string
+}
+
+/** Leads only when nobody else can, and lets no client read there. */
+export function isDrained(record: VolumeRecord, node: NodeId): boolean {
+  return record.drained.includes(node) || !record.members.includes(node)
 }
 
 /** A record as the directory holds it. `version` grows with every change; a swap names the version it replaces. */
@@ -37,6 +48,7 @@ export function newRecord(members: readonly NodeId[], minInSync = 1, onPartition
     inSync: members,
     eligible: [],
     members,
+    drained: [],
     incarnations: {},
     minInSync,
     onPartition,

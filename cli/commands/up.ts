@@ -135,6 +135,7 @@ class Run {
       directory,
       offersDirectory: { listeners: [] },
       servers,
+      everyMember: true,
       restart: () => restart || this.#settings.servers.restart,
       onDown: () => this.end(),
     })

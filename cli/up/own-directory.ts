@@ -47,7 +47,7 @@ export async function membersOf(
   const { record } = await directory.createRecord(volumeName, newRecord(names))
   if (mirrors === undefined || record.members.length === mirrors) return record.members
   throw new Failure(`the volume in ${root} has ${record.members.length} mirrors, not ${mirrors}`, {
-    meaning: 'Their number cannot be changed yet, so nothing was started',
-    remedy: 'Leave --mirrors out, or choose another --state DIR',
+    meaning: 'Nothing was started',
+    remedy: 'Leave --mirrors out; "banyan volume add-mirror" and "remove-mirror" change who they are',
   })
 }

@@ -9,6 +9,7 @@ import {
 } from '../../proto/generated/control-service.ts'
 import { DirectoryServiceService } from '../../proto/generated/directory-service.ts'
 import type { Incarnation, NodeId } from '../../proto/ids.ts'
+import type { VolumeRecord } from '../../replication/record.ts'
 import { type Directory, DirectoryUnavailable } from '../../server/directory/directory.ts'
 import { directoryService } from '../../server/directory/service.ts'
 import { type Listener, listenAt, peersAt } from '../../server/rpc/listener.ts'
@@ -38,6 +39,8 @@ export interface UpOptions {
   readonly offersDirectory: { readonly listeners: readonly Listener[] } | undefined
   /** Whose processes are kept here. */
   readonly servers: readonly NodeId[]
+  /** A machine alone: whoever becomes a mirror has its process here, too. */
+  readonly everyMember?: true
   readonly restart: () => boolean
   /** Ends this whole `up`, the mount included. Called by `banyan down`; must not throw. */
   readonly onDown: () => Promise<void>
@@ -50,7 +53,9 @@ export interface UpOptions {
 export class Up implements Control {
   readonly mounts = new Mounts()
   readonly #options: UpOptions
-  readonly #keepers: ReadonlyMap<string, ServerKeeper>
+  readonly #keepers: Map<string, ServerKeeper>
+  /** Of members that were taken out. */
+  readonly #leaving = new Set<Promise<void>>()
   readonly #grpc: Server[] = []
   readonly #changed = new Signal()
   #adverts: readonly Advert[] = []
@@ -60,10 +65,7 @@ export class Up implements Control {
 
   private constructor(options: UpOptions) {
     this.#options = options
-    const { host, log, servers } = options
-    const onEnd = (node: NodeId, incarnation: Incarnation): void => this.#onEnd(node, incarnation)
-    const restart = (): boolean => !this.#stopping && options.restart()
-    this.#keepers = new Map(servers.map((node) => [node, new ServerKeeper({ node, host, log, onEnd, restart })]))
+    this.#keepers = new Map(options.servers.map((node) => [node, this.#newKeeper(node)]))
     this.mounts.onChange(() => this.#changed.fire())
   }
 
@@ -192,7 +194,7 @@ export class Up implements Control {
    */
   async stop(): Promise<void> {
     this.#stopping = true
-    await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop()))
+    await Promise.all([...this.#leaving, ...[...this.#keepers.values()].map((keeper) => keeper.stop())])
     for (const [node, incarnation] of this.#unattested) {
       await this.#options.directory.attestDeath(node, incarnation).catch((error: unknown) => {
         this.#options.log.error('death.unattested', { node, incarnation, error }) // its lease is waited for, then
@@ -230,13 +232,40 @@ export class Up implements Control {
 
   #watch(): void {
     this.#options.directory.watch(volumeName, {
-      record: ({ version, record }) => this.#options.log.info('record.changed', { version, ...record }),
+      record: ({ version, record }) => {
+        this.#options.log.info('record.changed', { version, ...record })
+        if (this.#options.everyMember && !this.#stopping) this.#keepMembers(record)
+      },
       death: () => {},
       providers: (adverts) => {
         this.#adverts = adverts
         this.#changed.fire()
       },
     })
+  }
+
+  #newKeeper(node: NodeId): ServerKeeper {
+    const { host, log } = this.#options
+    const onEnd = (ended: NodeId, incarnation: Incarnation): void => this.#onEnd(ended, incarnation)
+    const restart = (): boolean => !this.#stopping && this.#keepers.has(node) && this.#options.restart()
+    return new ServerKeeper({ node, host, log, onEnd, restart })
+  }
+
+  /** A new mirror gets a process; one that was taken out, and that nobody needs any more, loses it. */
+  #keepMembers(record: VolumeRecord): void {
+    for (const node of record.members) {
+      if (this.#keepers.has(node)) continue
+      const keeper = this.#newKeeper(node)
+      this.#keepers.set(node, keeper)
+      if (!keeper.adopt()) keeper.start()
+    }
+    for (const [name, keeper] of this.#keepers) {
+      if ([...record.members, ...record.inSync].includes(keeper.node)) continue
+      this.#keepers.delete(name)
+      const stopped = keeper.stop().finally(() => this.#leaving.delete(stopped))
+      this.#leaving.add(stopped)
+    }
+    this.#changed.fire()
   }
 
   #onEnd(node: NodeId, incarnation: Incarnation): void {

@@ -40,6 +40,7 @@ export interface VolumeRecord {
   /** stop, read or continue */
   onPartition: string;
   changedBy: string;
+  drained: string[];
 }
 
 export interface VolumeRecord_IncarnationsEntry {
@@ -70,6 +71,19 @@ export interface SwapRecordRequest {
 /** Absent: the volume has no record. */
 export interface RecordReply {
   record: VersionedRecord | undefined;
+}
+
+export interface ReadRecordsRequest {
+}
+
+/** By the volumes' names. */
+export interface RecordsReply {
+  records: { [key: string]: VersionedRecord };
+}
+
+export interface RecordsReply_RecordsEntry {
+  key: string;
+  value: VersionedRecord | undefined;
 }
 
 export interface WatchRequest {
@@ -126,6 +140,7 @@ function createBaseVolumeRecord(): VolumeRecord {
     minInSync: 0,
     onPartition: "",
     changedBy: "",
+    drained: [],
   };
 }
 
@@ -160,6 +175,9 @@ export const VolumeRecord: MessageFns<VolumeRecord> = {
     }
     if (message.changedBy !== "") {
       writer.uint32(74).string(message.changedBy);
+    }
+    for (const v of message.drained) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -250,6 +268,14 @@ export const VolumeRecord: MessageFns<VolumeRecord> = {
             }
 
             message.changedBy = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.drained.push(reader.string());
             continue;
           }
         }
@@ -587,6 +613,147 @@ export const RecordReply: MessageFns<RecordReply> = {
             }
 
             message.record = VersionedRecord.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReadRecordsRequest(): ReadRecordsRequest {
+  return {};
+}
+
+export const ReadRecordsRequest: MessageFns<ReadRecordsRequest> = {
+  encode(_: ReadRecordsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadRecordsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadRecordsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecordsReply(): RecordsReply {
+  return { records: {} };
+}
+
+export const RecordsReply: MessageFns<RecordsReply> = {
+  encode(message: RecordsReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.records).forEach(([key, value]: [string, VersionedRecord]) => {
+      RecordsReply_RecordsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordsReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordsReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = RecordsReply_RecordsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.records[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecordsReply_RecordsEntry(): RecordsReply_RecordsEntry {
+  return { key: "", value: undefined };
+}
+
+export const RecordsReply_RecordsEntry: MessageFns<RecordsReply_RecordsEntry> = {
+  encode(message: RecordsReply_RecordsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      VersionedRecord.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordsReply_RecordsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordsReply_RecordsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = VersionedRecord.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1071,6 +1238,15 @@ export const DirectoryServiceService = {
     responseSerialize: (value: RecordReply): Buffer => Buffer.from(RecordReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): RecordReply => RecordReply.decode(value),
   },
+  readRecords: {
+    path: "/banyan.directory.v1.DirectoryService/ReadRecords" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReadRecordsRequest): Buffer => Buffer.from(ReadRecordsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReadRecordsRequest => ReadRecordsRequest.decode(value),
+    responseSerialize: (value: RecordsReply): Buffer => Buffer.from(RecordsReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordsReply => RecordsReply.decode(value),
+  },
   /** Takes effect only while the volume has no record. The reply: the record as it is after the attempt. */
   createRecord: {
     path: "/banyan.directory.v1.DirectoryService/CreateRecord" as const,
@@ -1125,6 +1301,7 @@ export const DirectoryServiceService = {
 
 export interface DirectoryServiceServer extends UntypedServiceImplementation {
   readRecord: handleUnaryCall<ReadRecordRequest, RecordReply>;
+  readRecords: handleUnaryCall<ReadRecordsRequest, RecordsReply>;
   /** Takes effect only while the volume has no record. The reply: the record as it is after the attempt. */
   createRecord: handleUnaryCall<CreateRecordRequest, RecordReply>;
   /** Takes effect only while the record's version is `expected`. The reply: the record as it is after the attempt. */
@@ -1152,6 +1329,21 @@ export interface DirectoryServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RecordReply) => void,
+  ): ClientUnaryCall;
+  readRecords(
+    request: ReadRecordsRequest,
+    callback: (error: ServiceError | null, response: RecordsReply) => void,
+  ): ClientUnaryCall;
+  readRecords(
+    request: ReadRecordsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecordsReply) => void,
+  ): ClientUnaryCall;
+  readRecords(
+    request: ReadRecordsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecordsReply) => void,
   ): ClientUnaryCall;
   /** Takes effect only while the volume has no record. The reply: the record as it is after the attempt. */
   createRecord(

@@ -53,6 +53,11 @@ export class DirectoryClient implements Directory {
     return record && versionedFromWire(record)
   }
 
+  async readRecords(): Promise<ReadonlyMap<string, Versioned>> {
+    const { records } = await this.#ask<wire.RecordsReply>((...how) => this.#client.readRecords({}, ...how))
+    return new Map(Object.entries(records).map(([name, record]) => [name, versionedFromWire(record)]))
+  }
+
   async createRecord(volume: string, record: VolumeRecord): Promise<Versioned> {
     const request = { volume, record: recordToWire(record) }
     return after(await this.#ask<wire.RecordReply>((...how) => this.#client.createRecord(request, ...how)))

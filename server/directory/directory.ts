@@ -13,6 +13,8 @@ import type { Versioned, VolumeRecord } from '../../replication/record.ts'
 export interface Directory {
   /** undefined: nobody has created the volume. */
   readRecord(volume: string): Promise<Versioned | undefined>
+  /** All volumes that there are, by name. */
+  readRecords(): Promise<ReadonlyMap<string, Versioned>>
   /** Takes effect only while there is none. Resolves to the record after the attempt. */
   createRecord(volume: string, record: VolumeRecord): Promise<Versioned>
   /** Takes effect only while the record's version is `expected`. Resolves to the record after the attempt. */

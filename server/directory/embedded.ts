@@ -69,6 +69,10 @@ export class EmbeddedDirectory implements Directory {
     return this.#volume(volume).record
   }
 
+  async readRecords(): Promise<ReadonlyMap<string, Versioned>> {
+    return new Map([...this.#volumes].flatMap(([name, { record }]) => (record === undefined ? [] : [[name, record]])))
+  }
+
   async createRecord(volume: string, record: VolumeRecord): Promise<Versioned> {
     return await this.#write(volume, (present) => (present === undefined ? { version: 1, record } : undefined))
   }

@@ -9,6 +9,7 @@ import type { Directory } from './directory.ts'
 export function seenFrom(host: string, directory: Directory): Directory {
   return {
     readRecord: (...asked) => directory.readRecord(...asked),
+    readRecords: () => directory.readRecords(),
     createRecord: (...asked) => directory.createRecord(...asked),
     swapRecord: (...asked) => directory.swapRecord(...asked),
     advertise: (...asked) => directory.advertise(...asked),

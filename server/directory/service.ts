@@ -46,6 +46,11 @@ export function directoryService(
   return {
     readRecord: (call, answer) =>
       reply(answer, async () => recordReply(await directory.readRecord(call.request.volume))),
+    readRecords: (_call, answer) =>
+      reply(answer, async () => {
+        const records = [...(await directory.readRecords())]
+        return { records: Object.fromEntries(records.map(([name, record]) => [name, versionedToWire(record)])) }
+      }),
     createRecord: (call, answer) =>
       reply(answer, async () => {
         const { volume, record } = call.request

@@ -15,18 +15,20 @@ export function recordFromWire(record: wire.VolumeRecord | undefined): VolumeRec
   const onPartition = policies.find((policy) => policy === record.onPartition)
   if (onPartition === undefined) throw new DirectoryRefusal(`onPartition is not known: ${quote(record.onPartition)}`)
   const members = nodes(record.members)
+  const inSync = nodes(record.inSync) // one that was taken out of the members may still be in there
   const among = (names: readonly string[]): NodeId[] => {
     const found = nodes(names)
-    const stranger = found.find((node) => !members.includes(node))
+    const stranger = found.find((node) => !members.includes(node) && !inSync.includes(node))
     if (stranger !== undefined) throw new DirectoryRefusal(`${stranger} is not a member of the volume`)
     return found
   }
   return {
     epoch: judged(() => epoch(Number(record.epoch))),
     primary: record.primary === '' ? undefined : among([record.primary])[0],
-    inSync: among(record.inSync),
-    eligible: among(record.eligible),
+    inSync,
+    eligible: nodes(record.eligible),
     members,
+    drained: nodes(record.drained),
     incarnations: Object.fromEntries(
       Object.entries(record.incarnations).map(([node, text]) => [
         judged(() => nodeId(node)),
@@ -46,6 +48,7 @@ export function recordToWire(record: VolumeRecord): wire.VolumeRecord {
     inSync: [...record.inSync],
     eligible: [...record.eligible],
     members: [...record.members],
+    drained: [...record.drained],
     incarnations: { ...record.incarnations },
     minInSync: record.minInSync,
     onPartition: record.onPartition,

@@ -6,6 +6,8 @@ import { program } from '../../cli/banyan.ts'
 import { checkout } from '../fixtures/program.ts'
 import { type Ran, run } from '../fixtures/run.ts'
 
+t.setTimeout(120_000)
+
 const folder = mkdtempSync(path.join(os.tmpdir(), 'banyan-arguments-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -51,6 +53,8 @@ void t.test(
       (command) => (groups.includes(command.parent ?? banyan) ? `${command.parent?.name()} ` : '') + command.name(),
     )
     const about = ['up', 'down', 'run', 'serve', 'mount', 'server start', 'server stop', 'status', 'resync', 'verify']
+    about.push('volume list', 'volume set', 'volume add-mirror', 'volume remove-mirror')
+    about.push('node list', 'node drain', 'node remove')
     const shown = [...about, 'cert authority', 'cert node']
     t.same(names.filter((name) => name !== 'file-server' && name !== 'drive').sort(), shown.sort())
     for (const name of shown) {
@@ -60,7 +64,11 @@ void t.test(
       t.equal(/--state <dir>/.test(stdout), about.includes(name), name)
       t.equal(/--config <file>/.test(stdout), about.includes(name) && name !== 'up', name)
       t.match(stdout, new RegExp(`Example:\n  banyan ${name}`), name)
-      t.equal(/--json/.test(stdout), ['status', 'resync', 'verify'].includes(name), `${name} and --json`)
+      t.equal(
+        /--json/.test(stdout),
+        ['status', 'resync', 'verify', 'volume list', 'node list'].includes(name),
+        `${name} and --json`,
+      )
     }
   },
 )

@@ -4,6 +4,7 @@ import type { Disk } from './disk.ts'
 import type { Host } from './host.ts'
 import { type FaultKind, faultKinds, type Mix } from './mixes.ts'
 import type { SimNetwork } from './network.ts'
+import type { Operator } from './operator.ts'
 import type { Prng } from './random.ts'
 import { blocks } from './state.ts'
 import type { Timeline } from './timeline.ts'
@@ -16,6 +17,7 @@ export interface Victim {
   readonly directory: SimDirectory
   readonly trace: Trace
   readonly hosts: readonly Host[]
+  readonly operator: Operator
   readonly clients: readonly string[]
   /** The process on a host ends; a supervisor may see it. */
   kill(host: Host): void
@@ -108,6 +110,11 @@ export class Faults {
       case 'handOver':
       case 'resyncFully':
         return this.#order(kind, host)
+      case 'addMirror':
+      case 'removeMirror':
+      case 'drain':
+      case 'setMinInSync':
+        return this.#victim.operator.meddle(kind)
     }
   }
 

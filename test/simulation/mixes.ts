@@ -1,6 +1,7 @@
 import type { ClientProfile } from './client.ts'
 import type { DirectoryProfile } from './directory.ts'
 import type { NetworkProfile } from './network.ts'
+import { operatorKinds } from './operator.ts'
 import type { Prng } from './random.ts'
 import type { StorageProfile } from './storage.ts'
 
@@ -27,6 +28,7 @@ export const faultKinds = [
   'handOver',
   'resyncFully',
   'rewatch',
+  ...operatorKinds,
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
@@ -95,8 +97,31 @@ export const mixes = {
     directory: 'good',
     attested: 1,
   },
+  /** Somebody adds mirrors, takes them out, drains them and says how many are wanted, whatever else happens. */
+  operators: {
+    faults: {
+      addMirror: 1200,
+      removeMirror: 2500,
+      drain: 2000,
+      setMinInSync: 3000,
+      kill: 4000,
+      killAtPlace: 6000,
+      isolate: 6000,
+      sever: 7000,
+      directoryCut: 5000,
+      stop: 8000,
+      hostCrash: 9000,
+    },
+    network: 'good',
+    directory: 'bad',
+    attested: 0.8,
+  },
   everything: {
     faults: {
+      addMirror: 6000,
+      removeMirror: 15000,
+      drain: 12000,
+      setMinInSync: 15000,
       kill: 8000,
       killAtPlace: 8000,
       hostCrash: 12000,

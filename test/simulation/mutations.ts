@@ -132,6 +132,36 @@ const coreMutations: readonly Mutation[] = [
     noticedBy: ['nesting', 'lost', 'verify', 'members equal', 'log'],
   },
   {
+    name: 'commit while one who left too small a set may still lead',
+    rule: 'R11',
+    edits: [
+      core('in-sync-set.ts', 'record.minInSync || record.eligible.length > 0)', 'record.minInSync)'),
+      core(
+        'in-sync-set.ts',
+        'if (eligible.length > 0 && inSync.length >= minInSync) {',
+        'if (eligible.length > 99 + minInSync + inSync.length) {',
+      ),
+    ],
+    faults: 'operators',
+    within: 1000,
+    noticedBy: ['lost', 'acknowledged', 'nesting', 'invariants', 'members equal', 'linearizability'],
+  },
+  {
+    name: 'a mirror that is taken out leaves the set at once, whatever the others have',
+    rule: 'R12',
+    edits: [
+      core(
+        'operator-changes.ts',
+        'return changed({ ...record, members, drained',
+        'return changed({ ...record, members, inSync: record.inSync.filter((other) => other !== node), drained',
+      ),
+    ],
+    faults: 'operators',
+    profile: { members: 3, minInSync: 1 },
+    within: 300,
+    noticedBy: ['operator', 'lost', 'nesting', 'invariants', 'liveness'],
+  },
+  {
     name: 'skip a slice of a resync',
     rule: 'R35',
     edits: [core('resync-target.ts', 'const rest = [slice.rest, this.#rest]', 'const rest = [slice.rest]')],

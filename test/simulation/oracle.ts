@@ -18,6 +18,8 @@ export interface Loss {
 export interface OracleView {
   now(): number
   record(): VolumeRecord
+  /** The newest that the process there was told. */
+  recordSeenBy(node: NodeId): VolumeRecord | undefined
   readonly disks: ReadonlyMap<NodeId, Disk>
 }
 
@@ -126,6 +128,8 @@ export class Oracle {
 
   /** The record changed: who has just come into the set has everything, if it did not lose power on its way in. */
   recordChanged(before: VolumeRecord, after: VolumeRecord): void {
+    if (after.changedBy.startsWith('operator/') && this.#hasWhole(before) && !this.#hasWhole(after))
+      throw new Violation('operator', 'R12', 'a change by hand leaves nobody who has everything')
     this.#noteLoss(after)
     for (const node of after.inSync) {
       if (!before.inSync.includes(node) && after.incarnations[node] !== this.#torn.get(node)) this.#torn.delete(node)
@@ -133,10 +137,14 @@ export class Oracle {
   }
 
   #noteLoss(record: VolumeRecord): void {
-    const whole = [...this.#members([...record.inSync, ...record.eligible])].some(([node, disk]) => {
+    if (!this.#hasWhole(record)) this.#lostIn = record.epoch
+  }
+
+  /** Among those who may lead. */
+  #hasWhole(record: VolumeRecord): boolean {
+    return [...this.#members([...record.inSync, ...record.eligible])].some(([node, disk]) => {
       return !this.#torn.has(node) && disk.os.mark === undefined
     })
-    if (!whole) this.#lostIn = record.epoch
   }
 
   /** A client has the answer to its change. */
@@ -197,7 +205,9 @@ export class Oracle {
       if (this.#torn.has(other) || has(disk, entry)) continue
       throw new Violation('nesting', 'R2, R4', `${at}, is not in the journal of ${other}, which is in the set`)
     }
-    if (copies < record.minInSync) throw new Violation('nesting', 'R11', `${at}, exists ${copies} times only`)
+    // Who commits may not know yet that more are wanted now.
+    const wanted = Math.min(record.minInSync, this.#view.recordSeenBy(node)?.minInSync ?? record.minInSync)
+    if (copies < wanted) throw new Violation('nesting', 'R11', `${at}, exists ${copies} times only`)
   }
 
   #lose(node: NodeId, entry: Entry): void {

@@ -1,7 +1,7 @@
 import type { Incarnation, NodeId } from '../../proto/ids.ts'
 import type { Message } from '../../replication/message.ts'
 import type { Ports, Timing } from '../../replication/ports.ts'
-import type { Versioned } from '../../replication/record.ts'
+import type { Versioned, VolumeRecord } from '../../replication/record.ts'
 import { Replica } from '../../replication/replica.ts'
 import type { DirectoryClient, SimDirectory } from './directory.ts'
 import type { Host } from './host.ts'
@@ -43,6 +43,7 @@ export class Process {
   readonly #random: Prng
   readonly #directory: DirectoryClient
   readonly #unwatch: () => void
+  #newest: Versioned | undefined
   #isAlive = true
   /** While it is stopped, what comes waits here. */
   #piled: (() => void)[] | undefined
@@ -80,6 +81,10 @@ export class Process {
     this.#unwatch = world.directory.watch(this.#directory)
   }
 
+  /** The newest that it was told. */
+  get record(): VolumeRecord | undefined {
+    return this.#newest?.record
+  }
   get isAlive(): boolean {
     return this.#isAlive
   }
@@ -169,6 +174,7 @@ export class Process {
     this.step(() => {
       this.#world.trace.add(() => `${this.incarnation} sees record ${versioned.version}`)
       this.#point('before a record')
+      if (versioned.version > (this.#newest?.version ?? 0)) this.#newest = versioned
       this.replica.onRecord(versioned)
       this.#point('after a record')
     })

@@ -13,6 +13,8 @@ const eventsWanted = [
   'reign.established',
   'reign.ends',
   'reign.hands-over',
+  'reign.makes-way',
+  'mirror.forgotten',
   'mirror.dropped',
   'member.resyncs',
   'resync.begins',

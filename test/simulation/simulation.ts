@@ -131,8 +131,12 @@ export class Simulation {
     world.timeline.after(500, () => {
       world.isEnding = true
     })
+    const look = (): false => {
+      world.operator.restore()
+      return this.#mend()
+    }
     const isWell = () => world.isEnding && this.#clients.every((client) => client.idle) && world.isInSync()
-    if (!world.runUntil(healedAt + healMs, () => this.#mend() || isWell())) throw this.#notWell()
+    if (!world.runUntil(healedAt + healMs, () => look() || isWell())) throw this.#notWell()
     const took = world.timeline.now - healedAt
     this.#verifier.forget()
     if (!world.runUntil(world.timeline.now + healMs, () => this.#isVerified())) throw this.#notWell()

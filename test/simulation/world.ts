@@ -11,6 +11,7 @@ import { sizeOf, tell } from './messages.ts'
 import type { Mix, Profile } from './mixes.ts'
 import { SimNetwork } from './network.ts'
 import type { Op } from './operations.ts'
+import { Operator } from './operator.ts'
 import { Oracle } from './oracle.ts'
 import { Process, type ProcessWorld } from './process.ts'
 import { Prng } from './random.ts'
@@ -38,6 +39,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   readonly trace: Trace
   readonly network: SimNetwork
   readonly directory: SimDirectory
+  readonly operator: Operator
   readonly oracle: Oracle
   readonly timing = standardTiming
   readonly hosts: readonly Host[]
@@ -74,9 +76,17 @@ export class World implements ProcessWorld, ClientWorld, Victim {
       record: this.#recordBefore,
       changed: (versioned) => this.#recordChanged(versioned),
     })
+    this.operator = new Operator({
+      directory: this.directory,
+      random: this.stream('operator'),
+      trace: this.trace,
+      nodes: this.nodes,
+      minInSync: this.profile.minInSync,
+    })
     this.oracle = new Oracle({
       now: () => this.timeline.now,
       record: () => this.directory.current.record,
+      recordSeenBy: (node) => this.#byNode.get(node)?.process?.record,
       disks: new Map(this.hosts.map((host) => [host.node, host.disk])),
     })
   }
@@ -103,7 +113,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   /** Everybody is in the set, serves, and has everything. */
   isInSync(): boolean {
     const { record } = this.directory.current
-    if (record.inSync.length !== this.hosts.length) return false
+    if (record.inSync.length !== this.hosts.length || record.members.length !== this.hosts.length) return false
     return this.hosts.every(({ process, disk }) => {
       if (process === undefined || !process.isAlive || !process.replica.mayRead()) return false
       return disk.os.applied === this.oracle.log.length && disk.os.last.seq === this.oracle.log.length
@@ -265,9 +275,10 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     const before = this.#recordBefore
     this.#recordBefore = versioned.record
     this.oracle.recordChanged(before, versioned.record)
-    const { epoch, primary, inSync, incarnations, changedBy } = versioned.record
+    const { epoch, primary, inSync, eligible, members, drained, minInSync, incarnations, changedBy } = versioned.record
     this.trace.add(
-      () => `RECORD ${versioned.version}: ${JSON.stringify({ epoch, primary, inSync, incarnations, changedBy })}`,
+      () =>
+        `RECORD ${versioned.version}: ${JSON.stringify({ epoch, primary, inSync, eligible, members, drained, minInSync, incarnations, changedBy })}`,
     )
   }
 

@@ -47,6 +47,21 @@ export class EtcdDirectory implements Directory {
     return kvs[0] && recordOf(kvs[0])
   }
 
+  /** What can't be read is left out: `readRecord` says why. */
+  async readRecords(): Promise<ReadonlyMap<string, Versioned>> {
+    const { kvs } = await this.#endpoints.ask((etcd, options) => etcd.kv.range(this.#keys.records(), options))
+    return new Map(
+      kvs.flatMap((kv) => {
+        try {
+          return [[this.#keys.volumeOf(kv.key), recordOf(kv)]]
+        } catch (error) {
+          if (error instanceof DirectoryRefusal) return []
+          throw error
+        }
+      }),
+    )
+  }
+
   async createRecord(volume: string, record: VolumeRecord): Promise<Versioned> {
     return await this.#change(volume, 0, record)
   }

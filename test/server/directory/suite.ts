@@ -76,6 +76,9 @@ function runRecordSuite(open: (t: Test) => Promise<Ways>): void {
     t.same(await other.createRecord('main', ruledBy(s2, 7)), { version: 1, record: first })
     t.same(await other.readRecord('main'), { version: 1, record: first })
     t.equal(await one.readRecord('another'), undefined)
+    await one.createRecord('second', ruledBy(s2, 7))
+    const all = [...(await other.readRecords())].map(([name, { record }]) => [name, record.primary])
+    t.same(Object.fromEntries(all), { main: undefined, second: s2 })
   })
 
   void t.test('of two swaps of one version one wins, and both learn which', async (t) => {
