@@ -13,7 +13,7 @@ export function mountName(dir: string): string {
 }
 
 /** Files that the driver of a mount leaves to the next one. They live as long as the mount. */
-export const mountFileEndings = ['handles', 'slots', 'leases', 'writes'] as const
+export const mountFileEndings = ['handles', 'slots', 'leases', 'writes', 'steps'] as const
 
 /** One of these, of the mount at `dir`. @throws Failure */
 export function mountFile(state: StateFolder, dir: string, ending: (typeof mountFileEndings)[number]): string {

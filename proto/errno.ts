@@ -36,6 +36,13 @@ export const errnos = {
 
 export type Errno = keyof typeof errnos
 
+const names: ReadonlyMap<number, Errno> = new Map(
+  Object.entries(errnos).map(([name, number]) => [number, name as Errno]),
+)
+
+/** EIO: we have no name for it, as it comes from a newer server. */
+export const nameOfErrno = (errno: number): Errno => names.get(errno) ?? 'EIO'
+
 /**
  * What POSIX foresees, so it carries no stack: thousands a second are thrown (a lookup of a name that is not there), and
  * capturing one costs ten times the lookup itself. One place in fs-driver makes it a FUSE reply, one in server/rpc a response. */

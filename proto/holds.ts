@@ -2,3 +2,5 @@
 export const heldBytesMax = 64 << 20
 /** Holds that one session may have. */
 export const holdsMax = 1024
+/** Numbers of inodes that a session is given at once, at most. */
+export const numbersMax = 4096

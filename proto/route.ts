@@ -43,6 +43,9 @@ const routes: Readonly<Record<FileCall['$case'], Route>> = {
   awaitLock: 'primary',
   releaseHolds: 'change',
   awaitRelease: 'primary',
+  takeHold: 'change',
+  takeNumbers: 'change',
+  batch: 'change',
   tmpfile: 'change',
   lseek: 'read',
   fallocate: 'change',
@@ -65,6 +68,7 @@ const growing: ReadonlySet<FileCall['$case']> = new Set([
   'setxattr',
   'tmpfile',
   'copyRange',
+  'batch',
   'noteReads', // none is needed, and journals take room
 ])
 

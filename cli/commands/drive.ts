@@ -12,6 +12,7 @@ import type { LeaseHolder } from '../../fs-driver/router/lease-holder.ts'
 import type { ProviderSource } from '../../fs-driver/router/provider-source.ts'
 import { createRouter, type Router, type RouterOptions } from '../../fs-driver/router/router.ts'
 import { ExtentFile } from '../../fs-driver/write-behind/extent-file.ts'
+import { StepFiles } from '../../fs-driver/write-behind/step-files.ts'
 import { nodeId } from '../../proto/ids.ts'
 import { collectSeldom } from '../collector.ts'
 import { configuredMount, hostAt, type Place } from '../host.ts'
@@ -81,6 +82,7 @@ async function drivePlain(routing: Routing, { state, resend, readOnly, log }: Pl
   const leaseFile = new LeaseFile(mountFile(state, routing.path, 'leases'), { resend })
   let router: Router | undefined
   const extentFile = new ExtentFile(mountFile(state, routing.path, 'writes'), { resend })
+  const stepFiles = new StepFiles(mountFile(state, routing.path, 'steps'), { resend })
   const connect = (leases: LeaseHolder, holds: HoldHolder): Router => {
     const isOpen = (ino: bigint): boolean => open.isOpen(ino)
     router = createRouter({ ...routing, isOpen, onSessionEnded: () => open.locks.lose(), leases, holds })
@@ -90,7 +92,7 @@ async function drivePlain(routing: Routing, { state, resend, readOnly, log }: Pl
   const wanted = wantedCapabilities | cachingCapabilities
   const { unavailableMs = 60_000 } = routing
   const how = { resend, readOnly, wanted, unavailableMs }
-  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, extentFile, ...how, log })
+  await runDriver({ fd: deviceFd, connect, state: open, leaseFile, extentFile, stepFiles, ...how, log })
   await router?.end()
 }
 

@@ -63,7 +63,7 @@ export async function mount(command: MountCommand): Promise<void> {
   registration.close()
   control.close()
   await watch.close()
-  for (const ending of mountFileEndings) rmSync(mountFile(state, mounted.dir, ending), { force: true })
+  for (const ending of mountFileEndings) rmSync(mountFile(state, mounted.dir, ending), { force: true, recursive: true })
   removeMemoryFolder(state)
   if (end === 'given-up') {
     throw new Failure(`the driver of ${mounted.dir} ended again and again`, {

@@ -122,6 +122,11 @@ export class Coherence implements LeaseHolder {
     return this.isLeased ? this.#cache.attributes(ino) : undefined
   }
 
+  /** To which inode the name leads, if we have a lease on the directory. */
+  entry(parent: bigint, name: Uint8Array): bigint | undefined {
+    return this.isLeased ? this.#cache.entry(parent, name) : undefined
+  }
+
   /** What the servers will be told, and is shown here from now on, until it is told or set to something else. */
   wasRead(ino: bigint, atimeNs: bigint): void {
     const fromNs = this.#cache.setAtime(ino, atimeNs)

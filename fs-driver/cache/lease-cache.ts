@@ -75,6 +75,12 @@ export class LeaseCache {
     return this.#leases.get(ino)?.attributes
   }
 
+  /** To which inode the name leads. */
+  entry(parent: bigint, name: Uint8Array): bigint | undefined {
+    const known = this.#leases.get(parent)?.entries.get(textOf(name))
+    return known === 'none' ? undefined : known
+  }
+
   /** Access times are under no lease. @returns what it was; undefined: nothing is known */
   setAtime(ino: bigint, atimeNs: bigint): bigint | undefined {
     const lease = this.#leases.get(ino)

@@ -39,6 +39,8 @@ export function touchedBy(call: FileCall): Touched {
     case 'open':
     case 'write':
       return data(call.value.ino)
+    case 'takeHold':
+      return own(call.value.ino)
     case 'access':
     case 'awaitLock':
     case 'awaitRelease':
@@ -57,6 +59,8 @@ export function touchedBy(call: FileCall): Touched {
     case 'releaseHolds':
     case 'releaseLocks':
     case 'statfs':
+    case 'takeNumbers':
+    case 'batch': // its steps have begun when they were held back
     case 'tmpfile':
     case 'unlock':
       return nothing

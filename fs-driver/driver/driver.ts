@@ -1,5 +1,6 @@
-import { errnos, FsError } from '../../proto/errno.ts'
+import { type Errno, errnos, FsError } from '../../proto/errno.ts'
 import type { Coherence } from '../cache/coherence.ts'
+import type { Held } from '../cache/lease-cache.ts'
 import { LeasedCall } from '../cache/leased-call.ts'
 import type { MovedDirectories } from '../cache/moved-directories.ts'
 import { asksForAcl, told } from '../cache/tell.ts'
@@ -16,7 +17,7 @@ import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
 import { isCachedHandle } from './handle-table.ts'
-import { Interrupt } from './interrupt.ts'
+import { InFlight } from './in-flight.ts'
 import { interruptible } from './interruptible.ts'
 import type { Interruptions } from './interruptions.ts'
 import { LockCalls, type LockPlan } from './locks.ts'
@@ -50,21 +51,6 @@ export interface DriverParts {
   readonly log: Log
 }
 
-/**
- * Requests in work at once, and what they carry. Beyond either no more are taken from the kernel, which makes the
- * processes wait (even INTERRUPT has to). As many threads rarely wait for one mount.
- */
-const inFlightMax = 1024
-const inFlightBytesMax = 128 << 20
-
-/**
- * Processes that wait for locks take nothing from others, but each is asked for every second. Beyond it a lock that is
- * held by somebody else is ENOLCK.
- */
-const lockWaitsMax = 2048
-/** INTERRUPTs that came before the request they are for: two readers of one device may be overtaken. */
-const earlyInterruptsMax = 64
-
 /** What the layouts are before INIT has come: those of every kernel that is new enough. */
 const beforeInit: Negotiated = { minor: 0, flags: 0n, maxReadahead: 0 }
 
@@ -76,31 +62,18 @@ const steps = { call: 0, fsync: 1, callAnew: 2 } as const
 /** Smaller contents of a WRITE are copied out of the frame; for greater ones the frame is given away. */
 const copyMaxBytes = 32 << 10
 
-interface InFlight {
-  readonly request: Request
-  readonly interrupt: Interrupt
-  readonly bytes: number
-  /** Perhaps for ever: it takes none of the room, and a signal ends it at once. */
-  readonly waits: boolean
-}
-
 /**
  * One request, one file operation, one reply. Every request that wants an answer gets one, and exactly one: a process
  * that waits for it cannot be killed. Stateless but for what is in work and what is open (DriverState).
  */
 export class Driver {
   readonly #parts: DriverParts
-  /** By `unique` as the kernel said it. */
-  readonly #inFlight = new Map<bigint, InFlight>()
-  readonly #earlyInterrupts = new Set<bigint>()
+  readonly #inFlight: InFlight
   readonly #locks: LockCalls
-  #inFlightBytes = 0
-  /** Of those in flight: that wait for locks. */
-  #lockWaits = 0
-  #paused = false
 
   constructor(parts: DriverParts) {
     this.#parts = parts
+    this.#inFlight = new InFlight(parts.kernel, parts.interruptions)
     this.#locks = new LockCalls(parts.client, parts.state.locks)
   }
 
@@ -153,7 +126,7 @@ export class Driver {
         this.#reply(request, this.#initialize(plan.offer))
         return
       case 'interrupt':
-        this.#interrupt(plan.target)
+        this.#inFlight.interrupt(plan.target)
         return
       case 'lock':
       case 'unlock':
@@ -163,7 +136,8 @@ export class Driver {
         return
       case 'call':
         if (this.#isListed(request)) this.#reply(request, { kind: 'listing', data: Buffer.alloc(0), endsAt: undefined })
-        else if (!this.#answerFromLease(request, plan)) void this.#execute(request, plan)
+        else if (!this.#answerFromLease(request, plan) && !this.#answerFromHold(request, plan))
+          void this.#execute(request, plan)
     }
   }
 
@@ -181,20 +155,6 @@ export class Driver {
         log.error('kernel.too-old', { reason: answer.reason })
         return { kind: 'error', errno: EPROTO }
     }
-  }
-
-  /** A request that is not known was answered already, or has yet to be sent again, or is just being read. */
-  #interrupt(target: bigint): void {
-    const found = this.#inFlight.get(target)
-    if (found === undefined) {
-      const [oldest] = this.#earlyInterrupts
-      if (this.#earlyInterrupts.size >= earlyInterruptsMax && oldest !== undefined) this.#earlyInterrupts.delete(oldest)
-      this.#earlyInterrupts.add(target)
-      return
-    }
-    if (found.waits) return found.interrupt.abort()
-    const { pid } = found.request.header
-    this.#parts.interruptions.add(target, { pid, abort: () => found.interrupt.abort() })
   }
 
   /** The end of this listing was in the last answer: that there is no more need not be asked. */
@@ -247,44 +207,53 @@ export class Driver {
     return true
   }
 
+  /** @returns whether it was answered: it is held back, or asks about what is */
+  #answerFromHold(request: Request, plan: Calling): boolean {
+    const body = this.#heldBackOf(request, plan)
+    if (body === undefined) return false
+    this.#reply(request, body)
+    if (asksForAcl(request)) this.#parts.coherence.gaveAcl(request.header.nodeid, underNoLease)
+    return true
+  }
+
+  /** What a request comes to that is held back; undefined: it goes through. */
+  #heldBackOf(request: Request, plan: Calling): ReplyBody | undefined {
+    const { callers, directories, log, writeBehind } = this.#parts
+    const { header, op } = request
+    // One that is sent again may have been sent already, and not been answered.
+    if ((header.unique & resentBit) !== 0n) return undefined
+    try {
+      const outcome = writeBehind.answer(plan.call, callers.of(header, { judged: false }), header.unique)
+      if (outcome === undefined) return undefined
+      if (outcome.kind === 'errno') return { kind: 'error', errno: outcome.errno }
+      if (directories.before(plan.call, outcome.result) !== undefined) return undefined
+      directories.answered(plan.call, outcome.result)
+      return plan.answer(outcome.result)
+    } catch (error) {
+      return replyForError(error, { op, unique: header.unique, log })
+    }
+  }
+
   /**
    * From the last call's result to the written reply nothing is waited for: whoever keeps results for a driver that
    * takes over may forget one as soon as `answered` says so.
    */
   async #execute(request: Request, plan: Calling): Promise<void> {
-    const { client, coherence, directories, log, state, writeBehind } = this.#parts
-    const { header } = request
-    const { nodeid, unique } = header
+    const { client, coherence, log, state } = this.#parts
+    const { nodeid, unique } = request.header
     const opening = request.op === 'OPEN' || request.op === 'OPENDIR' ? nodeid : undefined
-    const signal = this.#begin(request)
+    const signal = this.#inFlight.begin(request, { waits: false })
     const reading = request.op === 'READ' ? readingOf(request, coherence) : undefined
     if (opening !== undefined) state.handles.use(opening)
     const making = request.op === 'CREATE' || request.op === 'TMPFILE' ? state.handles.making() : undefined
     let body: ReplyBody
     const asking = new LeasedCall(client, coherence)
-    const ask = () => this.#call(header, plan, { asking, signal })
     try {
-      const written = this.#writtenBefore(request, plan, signal)
-      if (written !== undefined) await written
-      const { writes } = writeBehind
-      let result = await ask()
-      const stale = isByName(plan.call) ? writeBehind.stale(result, writes) : undefined
-      if (stale !== undefined) {
-        await interruptible(stale, signal, this.#parts.unavailableMs)
-        result = await ask()
-      }
-      while (reading?.cached === true && (await coherence.isToBeAskedAgain(nodeid, asking.held, reading.sinceMs))) {
-        result = await ask()
-      }
-      const moved = directories.before(plan.call, result)
-      if (moved !== undefined) await moved
-      directories.answered(plan.call, result)
-      body = plan.answer(result, (ino) => coherence.attributesMs(ino, asking.held))
-      if (plan.durable !== undefined) await this.#fsync(request.header, plan.durable, signal)
+      body = await this.#bodyFor(request, plan, { asking, signal, reading })
     } catch (error) {
       body = replyForError(error, { op: request.op, unique, log })
     }
-    this.#end(unique)
+    this.#inFlight.end(unique)
     this.#reply(request, told(request, body, asking.held, coherence))
     if (opening !== undefined) state.handles.unuse(opening)
     if (making !== undefined) state.handles.made(making)
@@ -296,6 +265,62 @@ export class Driver {
     client.answered?.(unique & ~resentBit)
   }
 
+  /** @throws FsError */
+  async #bodyFor(
+    request: Request,
+    plan: Calling,
+    how: { asking: LeasedCall; signal: InterruptSignal; reading: Reading | undefined },
+  ): Promise<ReplyBody> {
+    const { coherence, directories, unavailableMs, writeBehind } = this.#parts
+    const { asking, reading, signal } = how
+    const { header } = request
+    const settling = writeBehind.settling(plan.call)
+    if (settling !== undefined) await interruptible(settling, signal, unavailableMs)
+    const heldBack = settling === undefined ? undefined : this.#heldBackOf(request, plan)
+    if (heldBack !== undefined) return heldBack
+    const left = (header.unique & resentBit) === 0n ? undefined : writeBehind.leftBy(header.unique & ~resentBit)
+    if (left !== undefined) return plan.answer(await this.#leftOf(left, header, { asking, plan, signal }))
+    const ask = () => this.#call(header, plan, { asking, signal })
+    const written = this.#writtenBefore(request, plan, signal)
+    if (written !== undefined) await written
+    const { mark } = writeBehind
+    let result = await ask()
+    const stale = isByName(plan.call) ? writeBehind.stale(result, mark) : undefined
+    if (stale !== undefined) {
+      await interruptible(stale, signal, unavailableMs)
+      result = await ask()
+    }
+    while (
+      reading?.cached === true &&
+      (await coherence.isToBeAskedAgain(header.nodeid, asking.held, reading.sinceMs))
+    ) {
+      result = await ask()
+    }
+    const moved = directories.before(plan.call, result)
+    if (moved !== undefined) await moved
+    directories.answered(plan.call, result)
+    const body = plan.answer(result, (ino) => coherence.attributesMs(ino, asking.held))
+    if (plan.durable !== undefined) await this.#fsync(header, plan.durable, signal)
+    return body
+  }
+
+  /** What was held back by an earlier driver, which may not have answered it, is answered as it is by now. */
+  async #leftOf(
+    ino: bigint,
+    header: InHeader,
+    how: { asking: LeasedCall; plan: Calling; signal: InterruptSignal },
+  ): Promise<FileResult> {
+    const { callers, unavailableMs, writeBehind } = this.#parts
+    const { asking, plan, signal } = how
+    const call = { $case: 'getattr', value: { ino } } as const
+    const sent = writeBehind.before(call, { all: true })
+    if (sent !== undefined) await interruptible(sent, signal, unavailableMs)
+    const identity = { unique: header.unique & ~resentBit, step: steps.call, signal }
+    const result = await asking.call(call, callers.of(header, { judged: false }), identity)
+    if (result.$case !== 'attributes' || plan.call.$case === 'setattr') return result
+    return { $case: 'entry', value: { attributes: result.value } }
+  }
+
   /** Who is refused for the groups it had a moment ago is asked for once more. */
   async #call(
     header: InHeader,
@@ -305,19 +330,21 @@ export class Driver {
     const { callers, writeBehind } = this.#parts
     const unique = header.unique & ~resentBit
     const caller = callers.of(header, plan)
-    const call = writeBehind.asking(plan.call, { durable: plan.durable !== undefined })
+    const { asked, call } = writeBehind.asking(plan.call, { durable: plan.durable !== undefined })
     let result: FileResult | undefined
+    let errno: Errno | undefined
     try {
       result = await asking.call(call, caller, { unique, step: steps.call, signal })
       return result
     } catch (error) {
+      if (error instanceof FsError) errno = error.errno
       const refused = plan.judged && error instanceof FsError && (error.errno === 'EACCES' || error.errno === 'EPERM')
       const now = refused ? callers.anew(header, caller) : undefined
       if (now === undefined) throw error
       result = await asking.call(call, now, { unique, step: steps.callAnew, signal })
       return result
     } finally {
-      writeBehind.asked(call, result)
+      asked(result, errno)
     }
   }
 
@@ -364,21 +391,23 @@ export class Driver {
     const { unique } = header
     const number = unique & ~resentBit
     const asked = this.#mayWaitFor(plan) ? plan : ({ ...plan, waits: false, refusal: 'ENOLCK' } as const)
-    const signal = this.#begin(request, asked.kind === 'lock' && asked.waits)
+    const signal = this.#inFlight.begin(request, { waits: asked.kind === 'lock' && asked.waits })
     let body: ReplyBody
     try {
       const caller = callers.of(header, { judged: false })
+      const made = asked.kind === 'lock' ? this.#parts.writeBehind.beforeLock(asked.range.ino) : undefined
+      if (made !== undefined) await interruptible(made, signal, this.#parts.unavailableMs)
       body = await this.#locks.perform(asked, { unique: number, caller, signal })
     } catch (error) {
       body = replyForError(error, { op: request.op, unique, log })
     }
-    this.#end(unique)
+    this.#inFlight.end(unique)
     this.#endLock(request, plan, body)
     client.answered?.(number)
   }
 
   #mayWaitFor(plan: LockPlan): boolean {
-    return plan.kind !== 'lock' || !plan.waits || this.#lockWaits < lockWaitsMax
+    return plan.kind !== 'lock' || !plan.waits || this.#inFlight.mayWaitForLock
   }
 
   /** O_SYNC: a write that reached no disk is no write. */
@@ -387,38 +416,6 @@ export class Driver {
     const call = { $case: 'fsync', value: { ino } } as const
     const how = { unique: header.unique & ~resentBit, step: steps.fsync, signal }
     await client.call(call, callers.of(header, { judged: false }), how)
-  }
-
-  #begin(request: Request, waits = false): InterruptSignal {
-    const interrupt = new Interrupt()
-    const { unique } = request.header
-    const bytes = request.op === 'WRITE' ? request.args.data.length : request.op === 'READ' ? request.args.length : 0
-    this.#inFlight.set(unique, { request, interrupt, bytes, waits })
-    this.#inFlightBytes += bytes
-    if (waits) this.#lockWaits++
-    if (this.#earlyInterrupts.delete(unique)) this.#interrupt(unique)
-    if (!this.#paused && !this.#hasRoom()) {
-      this.#paused = true
-      this.#parts.kernel.pause()
-    }
-    return interrupt
-  }
-
-  #end(unique: bigint): void {
-    const { interruptions, kernel } = this.#parts
-    const ended = this.#inFlight.get(unique)
-    this.#inFlightBytes -= ended?.bytes ?? 0
-    if (ended?.waits) this.#lockWaits--
-    this.#inFlight.delete(unique)
-    interruptions.remove(unique)
-    if (this.#paused && this.#hasRoom()) {
-      this.#paused = false
-      kernel.resume()
-    }
-  }
-
-  #hasRoom(): boolean {
-    return this.#inFlight.size - this.#lockWaits < inFlightMax && this.#inFlightBytes < inFlightBytesMax
   }
 
   /** What is open is noted before the kernel can know of it, so that it is not forgotten if this process dies. */
@@ -439,8 +436,13 @@ export class Driver {
 /** Only the answer says which files it is about. */
 const isByName = ({ $case }: FileCall): boolean => $case === 'lookup' || $case === 'readdir'
 
+/** The kernel keeps nothing of what is known by a hold: it would have to be told when that goes. */
+const underNoLease: Held = new Map()
+
 const isListing = (request: Request): request is RequestOf<'READDIR' | 'READDIRPLUS'> =>
   request.op === 'READDIR' || request.op === 'READDIRPLUS'
+
+type Reading = ReturnType<typeof readingOf>
 
 function readingOf({ args, header }: RequestOf<'READ'>, coherence: Coherence) {
   const range = coherence.readBegan(header.nodeid, args.offset, args.length)

@@ -10,6 +10,7 @@ import type { HoldHolder } from '../router/hold-holder.ts'
 import type { LeaseHolder } from '../router/lease-holder.ts'
 import { readOnlyClient } from '../router/read-only-client.ts'
 import type { ExtentFile } from '../write-behind/extent-file.ts'
+import type { StepFiles } from '../write-behind/step-files.ts'
 import { WriteBehind } from '../write-behind/write-behind.ts'
 import { AccessTimes } from './access-times.ts'
 import { Callers } from './caller.ts'
@@ -27,6 +28,7 @@ export interface RunDriver {
   readonly state: DriverState
   readonly leaseFile: LeaseFile
   readonly extentFile: ExtentFile
+  readonly stepFiles: StepFiles
   /** This driver takes over from one that died. */
   readonly resend: boolean
   /** Nothing is changed through this mount: access times neither. */
@@ -48,6 +50,7 @@ export async function runDriver({
   state,
   leaseFile,
   extentFile,
+  stepFiles,
   resend,
   readOnly = false,
   log,
@@ -63,6 +66,7 @@ export async function runDriver({
     client: () => client, // not asked for before it is there: nothing is sent by a constructor
     coherence,
     file: extentFile,
+    stepFiles,
     open: state.handles,
     nowMs,
     log,

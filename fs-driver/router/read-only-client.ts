@@ -5,7 +5,14 @@ import type { FileCall, FileClient } from './file-client.ts'
 const accessMode = 3 // O_ACCMODE
 
 /** Changes of what a session has, and of no file: locks are taken on a read-only file system like on any other. */
-const ofSessions: ReadonlySet<FileCall['$case']> = new Set(['lock', 'unlock', 'releaseLocks', 'releaseHolds'])
+const ofSessions: ReadonlySet<FileCall['$case']> = new Set([
+  'lock',
+  'unlock',
+  'releaseLocks',
+  'releaseHolds',
+  'takeHold',
+  'takeNumbers',
+])
 
 const changes = (call: FileCall): boolean =>
   (routeOf(call) === 'change' && !ofSessions.has(call.$case)) ||

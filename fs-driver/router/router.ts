@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Errno, errnos, FsError } from '../../proto/errno.ts'
+import { FsError, nameOfErrno } from '../../proto/errno.ts'
 import type { Caller, Hello, Response, Welcome } from '../../proto/generated/file-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import { routeOf } from '../../proto/route.ts'
@@ -426,9 +426,4 @@ const endSession = { kind: { $case: 'endSession', value: {} } } as const
 
 const now = (): number => performance.now()
 
-const names: ReadonlyMap<number, Errno> = new Map(
-  Object.entries(errnos).map(([name, number]) => [number, name as Errno]),
-)
-
-/** An errno that we have no name for can only come from a newer server. */
-const fsError = (errno: number): FsError => new FsError(names.get(errno) ?? 'EIO', `the provider says errno ${errno}`)
+const fsError = (errno: number): FsError => new FsError(nameOfErrno(errno), `the provider says errno ${errno}`)

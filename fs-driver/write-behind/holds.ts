@@ -114,6 +114,18 @@ export class Holds {
     return { $case: 'write', value: { ...call.value, take: this.#number(term) } }
   }
 
+  /** A number for a hold on a new file that is about to be made by a batch; undefined: there are enough. */
+  wish(term: number): bigint | undefined {
+    return this.#held.size + this.#asking.size < holdsMax / 2 ? this.#number(term) : undefined
+  }
+
+  /** What became of such a wish. `size`: see Held. */
+  wished(ino: bigint, number: bigint, how: { given: boolean; size: bigint | undefined }): void {
+    const asked = this.#asking.get(number)
+    this.#asking.delete(number)
+    if (asked !== undefined && how.given) this.#put({ ino, number, size: how.size }, asked.term)
+  }
+
   began(call: FileCall): void {
     const ino = resizedBy(call)
     if (ino === undefined) return
@@ -186,7 +198,12 @@ function resizedBy(call: FileCall): bigint | undefined {
 }
 
 function givenBy(call: FileCall, result: FileResult | undefined): Pick<Held, 'ino' | 'number' | 'size'> | undefined {
-  if (result?.$case === 'entry' && result.value.hold !== undefined && result.value.attributes !== undefined) {
+  if (
+    call.$case === 'create' &&
+    result?.$case === 'entry' &&
+    result.value.hold !== undefined &&
+    result.value.attributes
+  ) {
     const { ino, size } = result.value.attributes
     return { ino, number: result.value.hold, size }
   }

@@ -1,17 +1,27 @@
 import { type Errno, FsError } from '../../proto/errno.ts'
-import type { Caller, Hold, Write } from '../../proto/generated/file-service.ts'
+import type { Caller, Entry, Hold, Write } from '../../proto/generated/file-service.ts'
+import { routeOf } from '../../proto/route.ts'
 import type { Coherence } from '../cache/coherence.ts'
+import { LeasedCall } from '../cache/leased-call.ts'
 import type { Log } from '../log.ts'
-import type { FileCall, FileClient, FileResult } from '../router/file-client.ts'
+import type { FileCall, FileClient, FileResult, Outcome } from '../router/file-client.ts'
 import type { HoldHolder } from '../router/hold-holder.ts'
 import type { ExtentFile } from './extent-file.ts'
 import { fitsExtent, HeldBack } from './held-back.ts'
+import { HeldDirectories, type HeldDirectory } from './held-directories.ts'
+import { HeldNames, textOf } from './held-names.ts'
 import { type Held, Holds } from './holds.ts'
+import { HostNumbers } from './host-numbers.ts'
+import { NumberPool } from './number-pool.ts'
+import { ServerTime } from './server-time.ts'
+import type { HeldStep, StepFiles } from './step-files.ts'
+import { Steps } from './steps.ts'
 
 export interface WriteBehindParts {
   readonly client: () => FileClient
   readonly coherence: Coherence
   readonly file: ExtentFile
+  readonly stepFiles: StepFiles
   /** See HandleTable. */
   readonly open: { isOpenForWriting(ino: bigint): boolean; writingTo(ino: bigint): readonly bigint[] }
   readonly nowMs: () => number
@@ -21,6 +31,8 @@ export interface WriteBehindParts {
 const tickMs = 50
 /** A hold of a file that nobody writes to is given back after so long, together with others. */
 const idleMs = 500
+/** And one of a directory in which nobody makes anything. */
+const directoryIdleMs = 2_000
 const releasedAtOnce = 256
 /** What comes near to the greatest file that there can be is written through: it may have to be refused. */
 const endMax = 2n ** 43n
@@ -28,6 +40,18 @@ const endMax = 2n ** 43n
 const root: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }
 /** Numbers of calls that the kernel has not asked for: odd, as those of held-back writes, and far from them. */
 const releaseBit = 1n << 62n
+const askBit = 1n << 60n
+
+export interface Asking {
+  readonly call: FileCall
+  readonly asked: (result: FileResult | undefined, errno: Errno | undefined) => void
+}
+
+/** What had been held back by then. */
+export interface Mark {
+  readonly writes: number
+  readonly steps: bigint
+}
 
 /**
  * Write-behind under holds (S1): while the session has the hold on a file, writes to it are answered at once and sent
@@ -38,6 +62,14 @@ export class WriteBehind implements HoldHolder {
   readonly #parts: WriteBehindParts
   readonly #holds: Holds
   readonly #heldBack: HeldBack
+  readonly #directories: HeldDirectories
+  readonly #steps: Steps
+  readonly #names: HeldNames
+  readonly #inodes: NumberPool
+  readonly #time = new ServerTime()
+  readonly #directoryNumbers = new HostNumbers()
+  /** Requests whose steps an earlier driver left: it may not have answered them. */
+  readonly #left = new Map<bigint, bigint>()
   /** By handle. */
   readonly #failures = new Map<bigint, Errno>()
   /** Numbers of holds that are being given back. */
@@ -52,6 +84,27 @@ export class WriteBehind implements HoldHolder {
     }
     this.#heldBack = new HeldBack({ ...parts, onFailed })
     for (const { ino, hold } of this.#heldBack.left()) this.#holds.inherit(ino, hold)
+    this.#directories = new HeldDirectories(parts.nowMs)
+    this.#inodes = new NumberPool((count) => this.#takeNumbers(count))
+    this.#steps = new Steps({
+      client: parts.client,
+      coherence: parts.coherence,
+      files: parts.stepFiles,
+      nowMs: parts.nowMs,
+      wanted: (ino) => (parts.open.isOpenForWriting(ino) ? this.#holds.wish(parts.coherence.term) : undefined),
+      onDone: (step, errno, took) => this.#onDone(step, errno, took),
+      log: parts.log,
+    })
+    this.#names = new HeldNames({
+      directories: this.#directories,
+      steps: this.#steps,
+      numbers: this.#inodes,
+      time: this.#time,
+      term: () => (parts.coherence.isLeased ? parts.coherence.term : undefined),
+      holdNumber: () => this.#directoryNumbers.next(),
+      leasedEntry: (parent, name) => parts.coherence.entry(parent, name),
+    })
+    for (const { steps } of parts.stepFiles.left) for (const { unique, ino } of steps) this.#left.set(unique, ino)
     this.#timer = setInterval(() => this.#onTick(), tickMs)
   }
 
@@ -61,7 +114,10 @@ export class WriteBehind implements HoldHolder {
    * @returns whether it may be answered now
    */
   take(write: Write, caller: Caller, { unique, resent }: { unique: bigint; resent: boolean }): boolean {
-    if (resent) return this.#heldBack.hasInherited(unique) // else it may have been sent already, and not been answered
+    // Else it may have been sent already, and not been answered.
+    if (resent) return this.#heldBack.hasInherited(unique) || this.#left.has(unique)
+    if (this.#names.write(write, caller, unique)) return true
+    if (this.#steps.isDirty(write.ino)) return false
     const { coherence } = this.#parts
     const held = this.#holds.usable(write.ino, coherence.term)
     if (held === undefined || !coherence.isLeased || coherence.isReading(write.ino)) return false
@@ -75,37 +131,96 @@ export class WriteBehind implements HoldHolder {
     return true
   }
 
-  /** What has to be written before this is asked for; undefined: nothing. `all`: of every file. */
-  before(call: FileCall, { all }: { all: boolean }): Promise<void> | undefined {
-    if (this.#heldBack.isEmpty) return undefined
-    if (all || isAboutNames(call)) return this.#heldBack.sent('all')
-    const inos = inosOf(call).filter((ino) => this.#heldBack.isDirty(ino))
-    return inos.length === 0 ? undefined : this.#heldBack.sent(inos)
+  /** The same for what makes, changes or shows what is made under holds on directories: what it comes to, or undefined. */
+  answer(call: FileCall, caller: Caller, unique: bigint): Outcome | undefined {
+    return this.#names.answer(call, caller, unique)
   }
 
-  /** Writes answered here so far. */
-  get writes(): number {
-    return this.#heldBack.writes
+  /** An earlier driver held this request back: the inode that it is about. What is held back is to be sent first. */
+  leftBy(unique: bigint): bigint | undefined {
+    return this.#left.get(unique)
   }
 
-  /** Does an answer tell of a file of which something was held back by then? It resolves when one may ask again. */
-  stale(result: FileResult, write: number): Promise<void> | undefined {
-    if (this.#heldBack.isEmpty) return undefined
-    const owed = inosIn(result).filter((ino) => this.#heldBack.isOwed(ino, write))
-    return owed.length === 0 ? undefined : this.#heldBack.sent(owed)
-  }
-
-  /** A change is about to be sent: the same, perhaps with the wish for a hold. */
-  asking(call: FileCall, { durable }: { durable: boolean }): FileCall {
-    this.#holds.began(call)
+  /** Resolves when what this makes may perhaps be held back: the directory is held, and is being asked about. */
+  settling(call: FileCall): Promise<void> | undefined {
+    if (call.$case !== 'create' && call.$case !== 'mkdir' && call.$case !== 'symlink') return undefined
+    const held = this.#directories.get(call.value.parent)
+    if (held?.settling !== undefined) return held.settling
     const { coherence } = this.#parts
-    return durable || !coherence.isLeased ? call : this.#holds.asking(call, coherence.term)
+    if (held === undefined || !held.plain || held.leaving || held.term !== coherence.term) return undefined
+    if (held.attributes !== undefined || !this.#directories.isBusy(held.ino)) return undefined
+    held.settling = this.#settle(held).finally(() => {
+      held.settling = undefined
+    })
+    return held.settling
   }
 
-  /** `result` undefined: it failed. */
-  asked(call: FileCall, result: FileResult | undefined): void {
-    const gone = this.#holds.ended(call, result, (ino) => this.#heldBack.isDirty(ino))
-    if (gone !== undefined) void this.#release([gone])
+  /** What has to be written before this is asked for; undefined: nothing. `all`: whatever it is about. */
+  before(call: FileCall, { all }: { all: boolean }): Promise<void> | undefined {
+    const everything = all || isAboutNames(call)
+    const waits: Promise<void>[] = []
+    this.#names.closing(call, everything || takesAway(call))
+    if (!this.#steps.isEmpty && (everything || takesAway(call) || this.#isAboutSteps(call)))
+      waits.push(this.#steps.sent())
+    const inos = everything ? 'all' : inosOf(call).filter((ino) => this.#heldBack.isDirty(ino))
+    if (!this.#heldBack.isEmpty && inos.length > 0) waits.push(this.#heldBack.sent(inos))
+    return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined)
+  }
+
+  /** The same before locks of a file are asked for. */
+  beforeLock(ino: bigint): Promise<void> | undefined {
+    return this.#steps.isDirty(ino) ? this.#steps.sent() : undefined
+  }
+
+  #isAboutSteps(call: FileCall): boolean {
+    const { value } = call
+    if (call.$case === 'lookup') return this.#steps.isMaking(call.value.parent, call.value.name)
+    const locked = 'range' in value && value.range !== undefined ? [value.range.ino] : []
+    const inos = [...inosOf(call), ...('ino' in value ? [value.ino] : []), ...parentsOf(call), ...locked]
+    return inos.some((ino) => this.#steps.isDirty(ino))
+  }
+
+  /** How much has been answered here so far. */
+  get mark(): Mark {
+    return { writes: this.#heldBack.writes, steps: this.#steps.mark }
+  }
+
+  /** Does an answer tell of an inode of which something was held back by then? It resolves when one may ask again. */
+  stale(result: FileResult, { steps, writes }: Mark): Promise<void> | undefined {
+    if (this.#heldBack.isEmpty && this.#steps.isEmpty) return undefined
+    const inos = inosIn(result)
+    const owed = inos.filter((ino) => this.#heldBack.isOwed(ino, writes))
+    const waits: Promise<void>[] = []
+    if (owed.length > 0) waits.push(this.#heldBack.sent(owed))
+    if (inos.some((ino) => this.#steps.isOwed(ino, steps))) waits.push(this.#steps.sent())
+    return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined)
+  }
+
+  /**
+   * A call is about to be sent: the same, perhaps with the wish for a hold. `asked` is to be told what came of it; result
+   * undefined: it failed, with that errno if it was answered.
+   */
+  asking(call: FileCall, { durable }: { durable: boolean }): Asking {
+    this.#holds.began(call)
+    const names = namesOf(call)
+    for (const { dir, name } of names) this.#directories.began(dir, name)
+    if (endsPlainness(call)) this.#leave(this.#directories.get(call.value.ino))
+    const { coherence, nowMs } = this.#parts
+    const { term } = coherence
+    const askedMs = nowMs()
+    const sent = durable || !coherence.isLeased ? call : this.#wishing(call, term)
+    const asked = (result: FileResult | undefined, errno: Errno | undefined): void => {
+      const isMade = result?.$case === 'entry' && makes(sent)
+      for (const { dir } of names) this.#directories.ended(dir, { made: isMade })
+      if (result !== undefined && (call.$case === 'rmdir' || call.$case === 'rename')) this.#directories.mayBeGone()
+      if (isMade) this.#madeThrough(sent, result.value, term)
+      if (call.$case === 'lookup' && errno === 'ENOENT') {
+        this.#directories.isAbsent(call.value.parent, textOf(call.value.name), askedMs)
+      }
+      const gone = this.#holds.ended(sent, result, (ino) => this.#heldBack.isDirty(ino))
+      if (gone !== undefined) void this.#release([gone])
+    }
+    return { call: sent, asked }
   }
 
   /** What became of what was written through that handle and held back; said once. */
@@ -117,11 +232,14 @@ export class WriteBehind implements HoldHolder {
 
   onRecallHold({ ino, number }: Hold): void {
     const held = this.#holds.get(ino)
+    const directory = this.#directories.get(ino)
     if (held?.number === number) {
       if (held.leaving) return
       this.#holds.recalled(held)
       void this.#heldBack.sent([ino]).then(() => this.#release([held]))
-    } else if (!this.#holds.isAsking(number)) {
+    } else if (directory?.number === number) {
+      this.#leave(directory)
+    } else if (!this.#holds.isAsking(number) && !this.#directories.isAsking(number)) {
       // A driver before this one had it, or nobody has heard that it was given.
       void this.#release([{ ino, number }])
     }
@@ -129,19 +247,116 @@ export class WriteBehind implements HoldHolder {
 
   onSessionEnded(): void {
     this.#holds.clear()
+    this.#directories.clear()
+    this.#inodes.clear()
   }
 
   /** The mount is gone. Resolves when all is written that was held back. */
   async end(): Promise<void> {
-    await this.#heldBack.sent('all')
+    await Promise.all([this.#steps.sent(), this.#heldBack.sent('all')])
     clearInterval(this.#timer)
     this.#parts.file.close()
+    this.#parts.stepFiles.close()
+  }
+
+  /** The hold on a directory is given back when all is done that was held back under it. */
+  #leave(directory: HeldDirectory | undefined): void {
+    if (directory === undefined || directory.leaving) return
+    this.#directories.recalled(directory)
+    void this.#steps.sent().then(() => this.#release([directory]))
+  }
+
+  /** A directory that is made is about to be filled, unless others work beside it. */
+  #wishing(call: FileCall, term: number): FileCall {
+    if (call.$case !== 'mkdir') return this.#holds.asking(call, term)
+    if (this.#directories.isFull || this.#directories.rests(call.value.parent)) return call
+    return { $case: 'mkdir', value: { ...call.value, take: this.#directoryNumbers.next() } }
+  }
+
+  #madeThrough(call: Makes, entry: Entry, term: number): void {
+    const { attributes, hold } = entry
+    const { parent } = call.value
+    if (attributes !== undefined) this.#time.heard(attributes.ctimeNs)
+    if (call.$case === 'mkdir' && attributes !== undefined && hold !== undefined) {
+      // An earlier driver may have asked in the same words: that hold is given back as nobody's.
+      if (hold === call.value.take) this.#directories.born(attributes.ino, hold, term)
+      else void this.#release([{ ino: attributes.ino, number: hold }])
+    }
+    if (this.#parts.coherence.isLeased) void this.#takeDirectory(parent)
+  }
+
+  async #takeDirectory(ino: bigint): Promise<void> {
+    const number = this.#directoryNumbers.next()
+    if (!this.#directories.ask(ino, number)) return
+    this.#inodes.fill()
+    const { term } = this.#parts.coherence
+    const sent = this.#directories.changesSent(ino)
+    const wasQuiet = !this.#directories.isChanging(ino)
+    const result = await this.#ask({ $case: 'takeHold', value: { ino, number } })
+    const taken = result?.$case === 'heldDirectory' ? result.value : undefined
+    const quiet = wasQuiet && this.#directories.changesSent(ino) === sent
+    if (this.#directories.asked(ino, { number, term, taken, quiet })) void this.#release([{ ino, number }])
+  }
+
+  /** What the directory is like, when all is answered that was sent. */
+  async #settle(held: HeldDirectory): Promise<void> {
+    await this.#directories.quiet(held.ino)
+    const sent = this.#directories.changesSent(held.ino)
+    const result = await this.#ask({ $case: 'getattr', value: { ino: held.ino } })
+    if (result?.$case !== 'attributes' || this.#directories.changesSent(held.ino) !== sent) return
+    if (!this.#steps.isDirty(held.ino)) held.attributes = result.value
+  }
+
+  async #takeNumbers(count: number): Promise<bigint | undefined> {
+    const result = await this.#ask({ $case: 'takeNumbers', value: { count } })
+    return result?.$case === 'numbers' && result.value.count === count ? result.value.first : undefined
+  }
+
+  /** For ourselves. @returns undefined: it was refused */
+  async #ask(call: FileCall): Promise<FileResult | undefined> {
+    const { client, coherence } = this.#parts
+    const unique = askBit | (this.#directoryNumbers.next() << 1n) | 1n
+    try {
+      const caller = root
+      const asking = new LeasedCall(client(), coherence)
+      return await asking.call(call, caller, { unique, step: 0 })
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error
+      return undefined
+    } finally {
+      client().answered?.(unique)
+    }
+  }
+
+  #onDone(held: HeldStep, errno: Errno | undefined, took: bigint | undefined): void {
+    const { ino, step } = held
+    const size = this.#names.done(held)
+    const isMaking = step.call?.kind?.$case === 'create'
+    if (took !== undefined && isMaking) this.#holds.wished(ino, took, { given: errno === undefined, size })
+    if (errno === undefined) return
+    for (const fh of this.#parts.open.writingTo(ino)) this.#failures.set(fh, errno)
   }
 
   #onTick(): void {
     this.#heldBack.onTick()
+    this.#steps.onTick()
+    this.#releaseIdle()
+  }
+
+  #idleDirectories(): HeldDirectory[] {
+    const idle: HeldDirectory[] = []
+    const before = this.#parts.nowMs() - directoryIdleMs
+    for (const held of this.#directories.all()) {
+      if (idle.length >= releasedAtOnce / 2) break
+      const isUsed = held.usedMs > before || held.settling !== undefined || this.#directories.isChanging(held.ino)
+      if (!held.leaving && !isUsed && !this.#steps.isDirty(held.ino)) idle.push(held)
+    }
+    return idle
+  }
+
+  #releaseIdle(): void {
     const { open, nowMs } = this.#parts
-    const idle: Held[] = []
+    const idle: (Held | HeldDirectory)[] = this.#idleDirectories()
     for (const held of this.#holds.all()) {
       if (idle.length >= releasedAtOnce) break
       if (held.leaving || nowMs() - held.usedMs < idleMs || open.isOpenForWriting(held.ino)) continue
@@ -170,6 +385,7 @@ export class WriteBehind implements HoldHolder {
     for (const hold of holds) {
       this.#releasing.delete(hold.number)
       this.#holds.released(hold)
+      this.#directories.released(hold)
     }
   }
 }
@@ -181,6 +397,41 @@ function isAboutNames(call: FileCall): boolean {
 }
 
 const openExclusive = 0o200 // O_EXCL of Linux
+
+type Makes = Extract<FileCall, { $case: 'create' | 'mkdir' | 'mknod' | 'symlink' }>
+
+const makes = (call: FileCall): call is Makes =>
+  call.$case === 'create' || call.$case === 'mkdir' || call.$case === 'mknod' || call.$case === 'symlink'
+
+/** It may take away what is known here by its number only, or what is in it. */
+const takesAway = ({ $case }: FileCall): boolean => $case === 'unlink' || $case === 'rmdir'
+
+/** Names that a change may make, take away or lead elsewhere; without one: the directory itself is changed. */
+function namesOf(call: FileCall): readonly { readonly dir: bigint; readonly name: string | undefined }[] {
+  if (routeOf(call) !== 'change' || call.$case === 'batch' || call.$case === 'takeHold') return []
+  if (call.$case === 'rename') {
+    const { name, newName, newParent, parent } = call.value
+    return [
+      { dir: parent, name: textOf(name) },
+      { dir: newParent, name: textOf(newName) },
+    ]
+  }
+  if ('parent' in call.value && 'name' in call.value) return [{ dir: call.value.parent, name: textOf(call.value.name) }]
+  return call.$case === 'setattr' || call.$case === 'setxattr' || call.$case === 'removexattr'
+    ? [{ dir: call.value.ino, name: undefined }]
+    : []
+}
+
+/** What is made in the directory may depend on it from then on. */
+const endsPlainness = (call: FileCall): call is Extract<FileCall, { $case: 'setattr' | 'setxattr' }> =>
+  call.$case === 'setxattr' || (call.$case === 'setattr' && call.value.flags !== undefined)
+
+const parentsOf = (call: FileCall): readonly bigint[] =>
+  'newParent' in call.value
+    ? [call.value.parent, call.value.newParent]
+    : 'parent' in call.value
+      ? [call.value.parent]
+      : []
 
 /** Files that the call is about, and whose contents, size or times it shows or depends on. */
 function inosOf(call: FileCall): readonly bigint[] {

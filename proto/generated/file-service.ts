@@ -235,6 +235,9 @@ export interface Operation {
     | { $case: "awaitLock"; value: AwaitLock }
     | { $case: "releaseHolds"; value: ReleaseHolds }
     | { $case: "awaitRelease"; value: AwaitRelease }
+    | { $case: "takeHold"; value: TakeHold }
+    | { $case: "takeNumbers"; value: TakeNumbers }
+    | { $case: "batch"; value: Batch }
     | { $case: "tmpfile"; value: Tmpfile }
     | { $case: "lseek"; value: Lseek }
     | { $case: "fallocate"; value: Fallocate }
@@ -278,6 +281,15 @@ export interface Reply {
     | //
     /** lseek */
     { $case: "place"; value: Place }
+    | //
+    /** take_hold */
+    { $case: "heldDirectory"; value: HeldDirectory }
+    | //
+    /** take_numbers */
+    { $case: "numbers"; value: Numbers }
+    | //
+    /** batch */
+    { $case: "batched"; value: Batched }
     | undefined;
 }
 
@@ -348,10 +360,12 @@ export interface Readlink {
   ino: bigint;
 }
 
+/** new_ino: only in a batch, as in Mkdir. */
 export interface Symlink {
   parent: bigint;
   name: Buffer;
   target: Buffer;
+  newIno?: bigint | undefined;
 }
 
 export interface Mknod {
@@ -362,11 +376,14 @@ export interface Mknod {
   rdev: number;
 }
 
+/** Only in a batch: new_ino: what its number is to be, of those that the session has been given; take: as in Create. */
 export interface Mkdir {
   parent: bigint;
   name: Buffer;
   mode: number;
   umask: number;
+  newIno?: bigint | undefined;
+  take?: bigint | undefined;
 }
 
 export interface Unlink {
@@ -401,7 +418,7 @@ export interface Open {
   killPrivileges: boolean;
 }
 
-/** take: a hold on the file is wanted, under this number, if it is new. */
+/** take: a hold on the file is wanted, under this number, if it is new. new_ino: only in a batch, as in Mkdir. */
 export interface Create {
   parent: bigint;
   name: Buffer;
@@ -409,6 +426,7 @@ export interface Create {
   umask: number;
   flags: number;
   take?: bigint | undefined;
+  newIno?: bigint | undefined;
 }
 
 export interface Read {
@@ -449,6 +467,56 @@ export interface ReleaseHolds {
 /** Answered when no other session has a hold on any of these. */
 export interface AwaitRelease {
   inos: bigint[];
+}
+
+/** The hold on a directory is wanted, under this number. */
+export interface TakeHold {
+  ino: bigint;
+  number: bigint;
+}
+
+/** `hold`: as in Entry. `plain`: whoever owns it, or is root, may make things in it that get nothing from it but its group. */
+export interface HeldDirectory {
+  attributes: Attributes | undefined;
+  hold?: bigint | undefined;
+  plain: boolean;
+  empty: boolean;
+}
+
+/** Numbers of inodes, for the session alone and for ever. */
+export interface TakeNumbers {
+  count: number;
+}
+
+export interface Numbers {
+  first: bigint;
+  count: number;
+}
+
+/** What was held back under holds, to be done in this order, each as if it came by itself. */
+export interface Batch {
+  steps: Step[];
+}
+
+/**
+ * `call`: create (O_EXCL), mkdir, symlink, setattr or write. `at_ns`: when it returned; a later time than the server's is the
+ * server's. `under`: the hold of the session's that it needs: it fails with EIO if that stands no more.
+ */
+export interface Step {
+  call: Operation | undefined;
+  caller: Caller | undefined;
+  atNs: bigint;
+  under: Hold | undefined;
+}
+
+/** Steps that were not done. All others were. */
+export interface Batched {
+  failed: FailedStep[];
+}
+
+export interface FailedStep {
+  index: number;
+  errno: number;
 }
 
 /** Everything acknowledged before, of any inode, is on every in-sync disk when it is answered. */
@@ -2115,6 +2183,15 @@ export const Operation: MessageFns<Operation> = {
       case "awaitRelease":
         AwaitRelease.encode(message.kind.value, writer.uint32(338).fork()).join();
         break;
+      case "takeHold":
+        TakeHold.encode(message.kind.value, writer.uint32(346).fork()).join();
+        break;
+      case "takeNumbers":
+        TakeNumbers.encode(message.kind.value, writer.uint32(354).fork()).join();
+        break;
+      case "batch":
+        Batch.encode(message.kind.value, writer.uint32(362).fork()).join();
+        break;
       case "tmpfile":
         Tmpfile.encode(message.kind.value, writer.uint32(194).fork()).join();
         break;
@@ -2387,6 +2464,30 @@ export const Operation: MessageFns<Operation> = {
             message.kind = { $case: "awaitRelease", value: AwaitRelease.decode(reader, reader.uint32()) };
             continue;
           }
+          case 43: {
+            if (tag !== 346) {
+              break;
+            }
+
+            message.kind = { $case: "takeHold", value: TakeHold.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 44: {
+            if (tag !== 354) {
+              break;
+            }
+
+            message.kind = { $case: "takeNumbers", value: TakeNumbers.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 45: {
+            if (tag !== 362) {
+              break;
+            }
+
+            message.kind = { $case: "batch", value: Batch.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 24: {
             if (tag !== 194) {
               break;
@@ -2479,6 +2580,15 @@ export const Reply: MessageFns<Reply> = {
         break;
       case "place":
         Place.encode(message.kind.value, writer.uint32(74).fork()).join();
+        break;
+      case "heldDirectory":
+        HeldDirectory.encode(message.kind.value, writer.uint32(130).fork()).join();
+        break;
+      case "numbers":
+        Numbers.encode(message.kind.value, writer.uint32(138).fork()).join();
+        break;
+      case "batched":
+        Batched.encode(message.kind.value, writer.uint32(146).fork()).join();
         break;
     }
     return writer;
@@ -2583,6 +2693,30 @@ export const Reply: MessageFns<Reply> = {
             }
 
             message.kind = { $case: "place", value: Place.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.kind = { $case: "heldDirectory", value: HeldDirectory.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.kind = { $case: "numbers", value: Numbers.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.kind = { $case: "batched", value: Batched.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -3290,7 +3424,7 @@ export const Readlink: MessageFns<Readlink> = {
 };
 
 function createBaseSymlink(): Symlink {
-  return { parent: 0n, name: Buffer.alloc(0), target: Buffer.alloc(0) };
+  return { parent: 0n, name: Buffer.alloc(0), target: Buffer.alloc(0), newIno: undefined };
 }
 
 export const Symlink: MessageFns<Symlink> = {
@@ -3306,6 +3440,12 @@ export const Symlink: MessageFns<Symlink> = {
     }
     if (message.target.length !== 0) {
       writer.uint32(26).bytes(message.target);
+    }
+    if (message.newIno !== undefined) {
+      if (BigInt.asUintN(64, message.newIno) !== message.newIno) {
+        throw new globalThis.Error("value provided for field message.newIno of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.newIno);
     }
     return writer;
   },
@@ -3345,6 +3485,14 @@ export const Symlink: MessageFns<Symlink> = {
             }
 
             message.target = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.newIno = reader.uint64() as bigint;
             continue;
           }
         }
@@ -3454,7 +3602,7 @@ export const Mknod: MessageFns<Mknod> = {
 };
 
 function createBaseMkdir(): Mkdir {
-  return { parent: 0n, name: Buffer.alloc(0), mode: 0, umask: 0 };
+  return { parent: 0n, name: Buffer.alloc(0), mode: 0, umask: 0, newIno: undefined, take: undefined };
 }
 
 export const Mkdir: MessageFns<Mkdir> = {
@@ -3473,6 +3621,18 @@ export const Mkdir: MessageFns<Mkdir> = {
     }
     if (message.umask !== 0) {
       writer.uint32(32).uint32(message.umask);
+    }
+    if (message.newIno !== undefined) {
+      if (BigInt.asUintN(64, message.newIno) !== message.newIno) {
+        throw new globalThis.Error("value provided for field message.newIno of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.newIno);
+    }
+    if (message.take !== undefined) {
+      if (BigInt.asUintN(64, message.take) !== message.take) {
+        throw new globalThis.Error("value provided for field message.take of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.take);
     }
     return writer;
   },
@@ -3520,6 +3680,22 @@ export const Mkdir: MessageFns<Mkdir> = {
             }
 
             message.umask = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.newIno = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.take = reader.uint64() as bigint;
             continue;
           }
         }
@@ -3897,7 +4073,7 @@ export const Open: MessageFns<Open> = {
 };
 
 function createBaseCreate(): Create {
-  return { parent: 0n, name: Buffer.alloc(0), mode: 0, umask: 0, flags: 0, take: undefined };
+  return { parent: 0n, name: Buffer.alloc(0), mode: 0, umask: 0, flags: 0, take: undefined, newIno: undefined };
 }
 
 export const Create: MessageFns<Create> = {
@@ -3925,6 +4101,12 @@ export const Create: MessageFns<Create> = {
         throw new globalThis.Error("value provided for field message.take of type uint64 too large");
       }
       writer.uint32(48).uint64(message.take);
+    }
+    if (message.newIno !== undefined) {
+      if (BigInt.asUintN(64, message.newIno) !== message.newIno) {
+        throw new globalThis.Error("value provided for field message.newIno of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.newIno);
     }
     return writer;
   },
@@ -3988,6 +4170,14 @@ export const Create: MessageFns<Create> = {
             }
 
             message.take = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.newIno = reader.uint64() as bigint;
             continue;
           }
         }
@@ -4407,6 +4597,488 @@ export const AwaitRelease: MessageFns<AwaitRelease> = {
             }
 
             break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTakeHold(): TakeHold {
+  return { ino: 0n, number: 0n };
+}
+
+export const TakeHold: MessageFns<TakeHold> = {
+  encode(message: TakeHold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.number);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeHold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseHeldDirectory(): HeldDirectory {
+  return { attributes: undefined, hold: undefined, plain: false, empty: false };
+}
+
+export const HeldDirectory: MessageFns<HeldDirectory> = {
+  encode(message: HeldDirectory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attributes !== undefined) {
+      Attributes.encode(message.attributes, writer.uint32(10).fork()).join();
+    }
+    if (message.hold !== undefined) {
+      if (BigInt.asUintN(64, message.hold) !== message.hold) {
+        throw new globalThis.Error("value provided for field message.hold of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.hold);
+    }
+    if (message.plain !== false) {
+      writer.uint32(24).bool(message.plain);
+    }
+    if (message.empty !== false) {
+      writer.uint32(32).bool(message.empty);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldDirectory {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldDirectory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attributes = Attributes.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hold = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.plain = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.empty = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTakeNumbers(): TakeNumbers {
+  return { count: 0 };
+}
+
+export const TakeNumbers: MessageFns<TakeNumbers> = {
+  encode(message: TakeNumbers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeNumbers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeNumbers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNumbers(): Numbers {
+  return { first: 0n, count: 0 };
+}
+
+export const Numbers: MessageFns<Numbers> = {
+  encode(message: Numbers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.first !== 0n) {
+      if (BigInt.asUintN(64, message.first) !== message.first) {
+        throw new globalThis.Error("value provided for field message.first of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.first);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Numbers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNumbers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.first = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatch(): Batch {
+  return { steps: [] };
+}
+
+export const Batch: MessageFns<Batch> = {
+  encode(message: Batch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.steps) {
+      Step.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Batch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.steps.push(Step.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStep(): Step {
+  return { call: undefined, caller: undefined, atNs: 0n, under: undefined };
+}
+
+export const Step: MessageFns<Step> = {
+  encode(message: Step, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.call !== undefined) {
+      Operation.encode(message.call, writer.uint32(10).fork()).join();
+    }
+    if (message.caller !== undefined) {
+      Caller.encode(message.caller, writer.uint32(18).fork()).join();
+    }
+    if (message.atNs !== 0n) {
+      if (BigInt.asIntN(64, message.atNs) !== message.atNs) {
+        throw new globalThis.Error("value provided for field message.atNs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.atNs);
+    }
+    if (message.under !== undefined) {
+      Hold.encode(message.under, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Step {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.call = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.caller = Caller.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.atNs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.under = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatched(): Batched {
+  return { failed: [] };
+}
+
+export const Batched: MessageFns<Batched> = {
+  encode(message: Batched, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.failed) {
+      FailedStep.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Batched {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatched();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.failed.push(FailedStep.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFailedStep(): FailedStep {
+  return { index: 0, errno: 0 };
+}
+
+export const FailedStep: MessageFns<FailedStep> = {
+  encode(message: FailedStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.errno !== 0) {
+      writer.uint32(16).uint32(message.errno);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FailedStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFailedStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.errno = reader.uint32();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

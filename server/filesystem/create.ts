@@ -25,7 +25,7 @@ export function create(view: View, caller: Caller, op: Create, at: At): Outcome 
   if (found === undefined) {
     demandTakesNames(view, directory, caller)
     const draft = new Draft(view)
-    const made = { type: typeRegular, bits: op.mode, umask: op.umask }
+    const made = { type: typeRegular, bits: op.mode, umask: op.umask, ino: op.newIno }
     const { ino, inode } = makeInode(draft, caller, directory, op.name, made, at.nowNs)
     const hold = takeHold(draft, ino, op.take, at)
     return { reply: entryReply(ino, inode, hold), effects: draft.effects() }

@@ -33,6 +33,15 @@ export class Draft implements View {
     this.#effects.push(effect)
   }
 
+  /** What an operation comes to that saw this draft. */
+  take(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'put') this.put(effect.key, effect.value)
+      else if (effect.kind === 'delete') this.delete(effect.key)
+      else this.blob(effect)
+    }
+  }
+
   effects(): readonly Effect[] {
     for (const [key, value] of this.#values) {
       this.#effects.push(value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value })

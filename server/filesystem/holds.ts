@@ -1,13 +1,18 @@
 import { FsError } from '../../proto/errno.ts'
-import type { AwaitRelease, Caller, ReleaseHolds } from '../../proto/generated/file-service.ts'
+import type { AwaitRelease, Caller, ReleaseHolds, TakeHold, TakeNumbers } from '../../proto/generated/file-service.ts'
+import { numbersMax } from '../../proto/holds.ts'
 import type { Key } from '../../proto/ids.ts'
 import type { Effect } from '../store/effect.ts'
 import { decodeHold, encodeHold, type Hold } from '../store/hold-records.ts'
 import { holdKey, holdKeyOf, parseKey, prefixes } from '../store/keys.ts'
-import type { Draft } from './draft.ts'
-import { done } from './inode.ts'
+import { Draft } from './draft.ts'
+import { settableFlags } from './flags.ts'
+import { attributes, changeInode, done, loadInode } from './inode.ts'
+import { isDirectory } from './mode.ts'
+import { numbers } from './new-inode.ts'
 import type { At, Outcome } from './outcome.ts'
 import type { View } from './view.ts'
+import { accessAclName, defaultAclName, loadAcl } from './xattr-record.ts'
 
 export function holdOn(view: View, ino: bigint): Hold | undefined {
   const value = view.get(holdKey(ino))
@@ -42,6 +47,28 @@ export function demandHold(view: View, ino: bigint, number: bigint, { session }:
   const hold = holdOn(view, ino)
   if (hold?.session === session && hold?.number === number) return
   throw new FsError('EIO', 'it was held back for too long, and others may have written since', { ino })
+}
+
+/** Gives the session the hold on a directory that it wants, and says what is known of it as of then. @throws FsError ESTALE, ENOTDIR */
+export function takeDirectoryHold(view: View, _caller: Caller, { ino, number }: TakeHold, at: At): Outcome {
+  const inode = loadInode(view, ino)
+  if (!isDirectory(inode)) throw new FsError('ENOTDIR', 'it is not a directory', { ino })
+  const draft = new Draft(view)
+  const hold = inode.nlink > 0 ? takeHold(draft, ino, number, at) : undefined
+  // Who has a lease on it lets go of it, as of what is changed.
+  const { flags, entries } = hold === undefined ? inode : changeInode(draft, ino, inode, {})
+  const acls = ([accessAclName, defaultAclName] as const).some((name) => loadAcl(view, ino, name) !== undefined)
+  const plain = !acls && (flags & settableFlags) === 0
+  const value = { attributes: attributes(ino, inode), hold, plain, empty: entries === 0 }
+  return { reply: { $case: 'heldDirectory', value }, effects: draft.effects() }
+}
+
+/** Numbers for inodes that the session will make. @throws FsError EINVAL */
+export function takeNumbers(view: View, _caller: Caller, { count }: TakeNumbers): Outcome {
+  if (count === 0 || count > numbersMax) throw new FsError('EINVAL', 'so many numbers are not given at once', { count })
+  const draft = new Draft(view)
+  const { first } = numbers(draft, count)
+  return { reply: { $case: 'numbers', value: { first, count } }, effects: draft.effects() }
 }
 
 /** Gives up those that the session has under these numbers. The inodes may be gone. */

@@ -2,6 +2,7 @@ import { FsError } from '../../proto/errno.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import { inodeCounter, inodeKey, orphanKey } from '../store/keys.ts'
 import {
+  type Counter,
   decodeCounter,
   encodeCounter,
   encodeInode,
@@ -32,6 +33,8 @@ export interface NewInode {
   readonly target?: Uint8Array
   /** A file without a name that may get one. */
   readonly linkable?: boolean
+  /** The number that it is to have, of those that the session has been given (S28); otherwise the next. */
+  readonly ino?: bigint | undefined
 }
 
 /**
@@ -90,7 +93,8 @@ function putInode(
   made: NewInode,
   { nowNs, nlink }: { readonly nowNs: bigint; readonly nlink: number },
 ): Made {
-  const ino = allocate(draft)
+  const ino = made.ino === undefined ? numbers(draft, 1).first : unused(draft, made.ino)
+  use(draft)
   const { bits, xattrs } = inherit(draft, directory, made)
   const { mode, uid, gid } = ownership(directory.inode, caller, made, bits)
   const inode: Inode = {
@@ -117,13 +121,30 @@ function putInode(
   return { ino, inode }
 }
 
-/** The next number (S28), counted as one more inode in use. */
-function allocate(draft: Draft): bigint {
-  const value = draft.get(inodeCounter)
+/** The next numbers that were never given away (S28). */
+export function numbers(draft: Draft, count: number): { readonly first: bigint } {
+  const { next, used } = counter(draft)
+  draft.put(inodeCounter, encodeCounter({ next: next + BigInt(count), used }))
+  return { first: next }
+}
+
+/** A number that was given away. @throws FsError EINVAL */
+function unused(view: View, ino: bigint): bigint {
+  if (ino >= counter(view).next) throw new FsError('EINVAL', 'the number was never given away', { ino })
+  if (view.get(inodeKey(ino)) !== undefined) throw new FsError('EINVAL', 'the number is an inode already', { ino })
+  return ino
+}
+
+/** One more inode in use. */
+function use(draft: Draft): void {
+  const { next, used } = counter(draft)
+  draft.put(inodeCounter, encodeCounter({ next, used: used + 1 }))
+}
+
+function counter(view: View): Counter {
+  const value = view.get(inodeCounter)
   if (value === undefined) throw new Error('the volume has no inode counter: it was never formatted')
-  const { next, used } = decodeCounter(value)
-  draft.put(inodeCounter, encodeCounter({ next: next + 1n, used: used + 1 }))
-  return next
+  return decodeCounter(value)
 }
 
 /**

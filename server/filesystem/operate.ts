@@ -1,12 +1,13 @@
 import type { Caller, Operation } from '../../proto/generated/file-service.ts'
 import { access } from './access.ts'
+import { batch } from './batch.ts'
 import { copyRange } from './copy-range.ts'
 import { create } from './create.ts'
 import { fallocate } from './fallocate.ts'
 import { fsync } from './fsync.ts'
 import { getattr } from './getattr.ts'
 import { getxattr } from './getxattr.ts'
-import { awaitRelease, releaseHolds } from './holds.ts'
+import { awaitRelease, releaseHolds, takeDirectoryHold, takeNumbers } from './holds.ts'
 import { link } from './link.ts'
 import { listxattr } from './listxattr.ts'
 import { awaitLock, getLock, lock, releaseLocks, unlock } from './locks.ts'
@@ -41,6 +42,7 @@ export type AnyOperation = NonNullable<Operation['kind']>
  * @throws FsError what POSIX foresees; DamagedRecord if a value it needs is damaged
  */
 export function operate(view: View, caller: Caller, op: AnyOperation, at: At): Outcome {
+  if (isOfSession(op)) return operateForSession(view, caller, op, at)
   switch (op.$case) {
     case 'lookup':
       return lookup(view, caller, op.value)
@@ -88,14 +90,6 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
       return listxattr(view, caller, op.value)
     case 'removexattr':
       return removexattr(view, caller, op.value, at)
-    case 'lock':
-    case 'unlock':
-    case 'releaseLocks':
-    case 'getLock':
-    case 'awaitLock':
-    case 'releaseHolds':
-    case 'awaitRelease':
-      return operateForSession(view, caller, op, at)
     case 'tmpfile':
       return tmpfile(view, caller, op.value, at)
     case 'lseek':
@@ -111,10 +105,36 @@ export function operate(view: View, caller: Caller, op: AnyOperation, at: At): O
 
 type OfSession = Extract<
   AnyOperation,
-  { $case: 'lock' | 'unlock' | 'releaseLocks' | 'getLock' | 'awaitLock' | 'releaseHolds' | 'awaitRelease' }
+  {
+    $case:
+      | 'lock'
+      | 'unlock'
+      | 'releaseLocks'
+      | 'getLock'
+      | 'awaitLock'
+      | 'releaseHolds'
+      | 'awaitRelease'
+      | 'takeHold'
+      | 'takeNumbers'
+      | 'batch'
+  }
 >
 
-/** What belongs to a session: its locks and holds. */
+const ofSession: Readonly<Record<OfSession['$case'], true>> = {
+  lock: true,
+  unlock: true,
+  releaseLocks: true,
+  getLock: true,
+  awaitLock: true,
+  releaseHolds: true,
+  awaitRelease: true,
+  takeHold: true,
+  takeNumbers: true,
+  batch: true,
+}
+const isOfSession = (op: AnyOperation): op is OfSession => Object.hasOwn(ofSession, op.$case)
+
+/** What belongs to a session: its locks and holds, and what it held back under them. */
 function operateForSession(view: View, caller: Caller, op: OfSession, at: At): Outcome {
   switch (op.$case) {
     case 'lock':
@@ -131,6 +151,12 @@ function operateForSession(view: View, caller: Caller, op: OfSession, at: At): O
       return releaseHolds(view, caller, op.value, at)
     case 'awaitRelease':
       return awaitRelease(view, caller, op.value, at)
+    case 'takeHold':
+      return takeDirectoryHold(view, caller, op.value, at)
+    case 'takeNumbers':
+      return takeNumbers(view, caller, op.value)
+    case 'batch':
+      return batch(view, op.value, at)
   }
 }
 
@@ -165,6 +191,9 @@ const changes: Readonly<Record<AnyOperation['$case'], boolean>> = {
   awaitLock: false,
   releaseHolds: true,
   awaitRelease: false,
+  takeHold: true,
+  takeNumbers: true,
+  batch: true,
   tmpfile: true,
   lseek: false,
   fallocate: true,

@@ -14,7 +14,7 @@ export function symlink(view: View, caller: Caller, op: Symlink, at: At): Outcom
   if (op.target.includes(0)) throw new FsError('EINVAL', 'the target contains a NUL')
   const directory = directoryForNew(view, caller, op.parent, op.name)
   const draft = new Draft(view)
-  const made = { type: typeSymlink, bits: 0o777, target: op.target }
+  const made = { type: typeSymlink, bits: 0o777, target: op.target, ino: op.newIno }
   const { ino, inode } = makeInode(draft, caller, directory, op.name, made, at.nowNs)
   return { reply: entryReply(ino, inode), effects: draft.effects() }
 }

@@ -94,7 +94,7 @@ export class Executor {
         return this.#full()
       case 'proposed': {
         this.#ports.locks.proposed(change)
-        this.#ports.holds.proposed(effects, writtenUnderHold(change.operation))
+        this.#ports.holds.proposed(effects, holdsUsedBy(change.operation))
         const { commits } = this.#ports
         const committed = await commits.reached(proposal.seq)
         return committed
@@ -137,12 +137,13 @@ export class Executor {
   /** What is kept for holds is there for what was held back. */
   #freeFor(operation: FileCall): number {
     const { freeBytes, holds } = this.#ports
-    return writtenUnderHold(operation) === undefined ? freeBytes() - holds.reservedBytes : freeBytes()
+    return holdsUsedBy(operation).length === 0 ? freeBytes() - holds.reservedBytes : freeBytes()
   }
 
   #mayHold({ operation, session }: Change): boolean {
-    if (operation.$case === 'create')
+    if (operation.$case === 'create' || operation.$case === 'mkdir')
       return operation.value.take !== undefined && this.#ports.holds.mayTake(session, undefined)
+    if (operation.$case === 'takeHold') return this.#ports.holds.mayTake(session, operation.value.ino)
     if (operation.$case !== 'write' || operation.value.take === undefined) return false
     return this.#ports.holds.mayTake(session, operation.value.ino)
   }
@@ -192,9 +193,11 @@ export class Executor {
   }
 }
 
-/** The inode of a write that was held back. */
-const writtenUnderHold = (call: FileCall): bigint | undefined =>
-  call.$case === 'write' && call.value.hold !== undefined ? call.value.ino : undefined
+/** Inodes under whose holds it was held back. */
+function holdsUsedBy({ $case, value }: FileCall): readonly bigint[] {
+  if ($case === 'write') return value.hold === undefined ? [] : [value.ino]
+  return $case === 'batch' ? value.steps.flatMap(({ under }) => (under === undefined ? [] : [under.ino])) : []
+}
 
 /** Rights were checked when the files were opened. */
 const nobody: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }

@@ -94,7 +94,7 @@ export class Holds {
   }
 
   /** These effects are in the journal: pending state shows them. `under`: what was written under a hold. */
-  proposed(effects: readonly Effect[], under?: bigint): void {
+  proposed(effects: readonly Effect[], under: readonly bigint[] = []): void {
     for (const effect of effects) {
       if (!('key' in effect) || !effect.key.startsWith(prefixes.hold)) continue
       const parsed = parseKey(effect.key)
@@ -102,8 +102,10 @@ export class Holds {
       if (effect.kind === 'put') this.#add(decodeHold(effect.value).session, parsed.ino)
       else this.#released(parsed.ino)
     }
-    const wait = under === undefined ? undefined : this.#waits.get(under)
-    if (wait !== undefined) wait.sinceMs = this.#ports.now()
+    for (const ino of under) {
+      const wait = this.#waits.get(ino)
+      if (wait !== undefined) wait.sinceMs = this.#ports.now()
+    }
   }
 
   /** Resolves when nobody else has holds on any of these, in pending state; false: this member does not decide any more. */

@@ -1,7 +1,7 @@
 import type { LockRange } from '../../proto/generated/file-service.ts'
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import type { ModelFilesystem } from './model-filesystem.ts'
 import type { Node } from './model-node.ts'
+import type { ModelOperation } from './tree-operation.ts'
 import { isOfSession, type SessionOperation, type TreeOperation } from './tree-operation.ts'
 
 /**
@@ -9,7 +9,7 @@ import { isOfSession, type SessionOperation, type TreeOperation } from './tree-o
  * at what is there by then, as the model knows it. What is aimed at follows from `pick` alone, so that a history means
  * the same when it is played again.
  */
-export function aim(op: AnyOperation, pick: number, model: ModelFilesystem): AnyOperation {
+export function aim(op: ModelOperation, pick: number, model: ModelFilesystem): ModelOperation {
   const nodes = [...model.nodes.values()]
   return isOfSession(op) ? aimOfSession(op, pick, nodes) : aimAtTree(op, pick, nodes)
 }

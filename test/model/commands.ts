@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import type { Caller } from '../../proto/generated/file-service.ts'
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import { writeAcl } from './model-acl.ts'
 import { bytesMax, lastByte } from './model-locks.ts'
+import type { ModelOperation } from './tree-operation.ts'
 
 /**
  * One step of a random history: an operation of somebody, the removal of all orphans, or the end of a session's locks. With
@@ -13,7 +13,7 @@ export type Command =
       readonly kind: 'run'
       readonly who: keyof typeof callers
       readonly session: bigint
-      readonly op: AnyOperation
+      readonly op: ModelOperation
       readonly pick?: number
       /** Nobody is given a hold now. */
       readonly noHolds?: boolean
@@ -33,7 +33,7 @@ export const callers = {
 /** Two hosts. */
 export const sessions = [1n, 2n] as const
 
-type Values = { [K in AnyOperation['$case']]: Extract<AnyOperation, { $case: K }>['value'] }
+type Values = { [K in ModelOperation['$case']]: Extract<ModelOperation, { $case: K }>['value'] }
 
 /** Few inodes and few names, so that operations meet. Low numbers, which are likely to be there, come most often. */
 const ino = fc
@@ -279,11 +279,11 @@ export const weights: { [K in keyof Values]: number } = {
   awaitRelease: 1,
 }
 
-const oneOf = (kinds: readonly (keyof Values)[]): fc.Arbitrary<AnyOperation> =>
+const oneOf = (kinds: readonly (keyof Values)[]): fc.Arbitrary<ModelOperation> =>
   fc.oneof(
     ...kinds.map(($case) => ({
       weight: weights[$case],
-      arbitrary: (values[$case] as fc.Arbitrary<never>).map((value) => ({ $case, value }) as AnyOperation),
+      arbitrary: (values[$case] as fc.Arbitrary<never>).map((value) => ({ $case, value }) as ModelOperation),
     })),
   )
 const who = fc.constantFrom<keyof typeof callers>('root', 'root', 'ann', 'ann', 'ann', 'bob', 'cem', 'dee')

@@ -1,11 +1,11 @@
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import type { Command, callers } from './commands.ts'
 import { lastByte } from './model-locks.ts'
+import type { ModelOperation } from './tree-operation.ts'
 
 const name = (text: string) => Buffer.from(text)
 const by =
   (who: keyof typeof callers) =>
-  (op: AnyOperation): Command => ({ kind: 'run', who, session: 1n, op })
+  (op: ModelOperation): Command => ({ kind: 'run', who, session: 1n, op })
 const [root, ann, dee] = [by('root'), by('ann'), by('dee')]
 const nothing = { uid: undefined, gid: undefined, size: undefined, atime: undefined, mtime: undefined, mode: undefined }
 const change = { ...nothing, openForWriting: false, killPrivileges: false }

@@ -3,7 +3,7 @@ import type { Attributes, Caller, HeldLock } from '../../proto/generated/file-se
 import { holdOn } from '../../server/filesystem/holds.ts'
 import { violations } from '../../server/filesystem/invariants.ts'
 import { locksOn, withoutSession } from '../../server/filesystem/locks.ts'
-import { type AnyOperation, operate } from '../../server/filesystem/operate.ts'
+import { operate } from '../../server/filesystem/operate.ts'
 import { reap } from '../../server/filesystem/reap.ts'
 import type { Effect } from '../../server/store/effect.ts'
 import { sessionKey } from '../../server/store/keys.ts'
@@ -16,6 +16,7 @@ import { ModelFilesystem } from './model-filesystem.ts'
 import { withHold } from './model-holds.ts'
 import { type Node, Refusal } from './model-node.ts'
 import { type Asking, ModelSessions } from './model-sessions.ts'
+import type { ModelOperation } from './tree-operation.ts'
 import { isOfSession } from './tree-operation.ts'
 
 /** A command as it was aimed, and what the model said to it. */
@@ -89,7 +90,7 @@ interface Moment extends Asking {
 }
 
 /** As the shell does it, but a crash in the middle of applying comes first (S10). */
-function runOn(volume: MemoryVolume, op: AnyOperation, step: Moment): unknown {
+function runOn(volume: MemoryVolume, op: ModelOperation, step: Moment): unknown {
   const { caller, mayHold, now, session } = step
   const outcome = step.execute(volume, caller, op, volume.at(op, now, { session, mayHold }))
   step.effects.push(applyTwice(volume, outcome.effects, step.index))
@@ -121,7 +122,7 @@ function compareTrees(volume: MemoryVolume, model: ModelFilesystem): void {
   const root = { ...callers.root, groups: [] }
   for (const node of model.nodes.values()) {
     const ino = BigInt(node.ino)
-    const ask = (op: AnyOperation) => attempt(() => comparable(volume.run(root, op, 0n)))
+    const ask = (op: ModelOperation) => attempt(() => comparable(volume.run(root, op, 0n)))
     same(ask({ $case: 'getattr', value: { ino } }), model.stat(node), `attributes of ${ino}`)
     if (node.type === 'file') {
       const found = ask({ $case: 'read', value: { ino, offset: 0n, length: 1 << 20 } })
@@ -164,7 +165,7 @@ function pages(volume: MemoryVolume, ino: bigint, count: number): string[] {
   const entries: string[] = []
   let cookie = 0n
   for (;;) {
-    const op: AnyOperation = { $case: 'readdir', value: { ino, cookie, count, attributes: true } }
+    const op: ModelOperation = { $case: 'readdir', value: { ino, cookie, count, attributes: true } }
     const reply = volume.run({ ...callers.root, groups: [] }, op, 0n)
     if (reply.$case !== 'listing') throw new Error(`a listing is answered with ${reply.$case}`)
     entries.push(...listed(reply))
@@ -214,6 +215,9 @@ function comparable(reply: AnyReply): unknown {
     case 'place':
       return reply.value.offset.toString()
     case 'done':
+    case 'heldDirectory':
+    case 'numbers':
+    case 'batched':
       return undefined
   }
 }

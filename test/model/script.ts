@@ -1,7 +1,7 @@
-import type { AnyOperation } from '../../server/filesystem/operate.ts'
 import { callers } from './commands.ts'
 import { lastByte } from './model-locks.ts'
 import type { Step } from './play.ts'
+import type { ModelOperation } from './tree-operation.ts'
 import { isOfSession } from './tree-operation.ts'
 
 /**
@@ -25,7 +25,7 @@ export function script(steps: readonly Step[]): string {
 }
 
 /** A lock of an open file of its own, which is an owner, if there is such a call: flock(2) takes no ranges. */
-function lockCall(op: AnyOperation, session: bigint): string | undefined {
+function lockCall(op: ModelOperation, session: bigint): string | undefined {
   if (op.$case !== 'lock' && op.$case !== 'unlock' && op.$case !== 'getLock') return undefined
   const { range } = op.value
   if (range === undefined || range.flock || range.start > range.end || range.end > lastByte) return undefined

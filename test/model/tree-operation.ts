@@ -8,10 +8,16 @@ export type SessionOperation = Extract<
   }
 >
 
-/** Operations on the tree and what is in it. */
-export type TreeOperation = Exclude<AnyOperation, SessionOperation>
+/** How drivers make things ahead of servers: of that no program can tell (test/fs-driver/write-behind/held-names.test.ts). */
+type AheadOperation = Extract<AnyOperation, { $case: 'takeHold' | 'takeNumbers' | 'batch' }>
 
-export const isOfSession = (op: AnyOperation): op is SessionOperation => Object.hasOwn(ofSession, op.$case)
+/** All that histories are made of. */
+export type ModelOperation = Exclude<AnyOperation, AheadOperation>
+
+/** Operations on the tree and what is in it. */
+export type TreeOperation = Exclude<ModelOperation, SessionOperation>
+
+export const isOfSession = (op: ModelOperation): op is SessionOperation => Object.hasOwn(ofSession, op.$case)
 
 const ofSession: Readonly<Record<SessionOperation['$case'], true>> = {
   lock: true,

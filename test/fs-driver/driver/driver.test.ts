@@ -14,6 +14,7 @@ import type { ReplyBody } from '../../../fs-driver/protocol/reply.ts'
 import { resentBit } from '../../../fs-driver/protocol/request.ts'
 import type { CallIdentity, FileCall, FileClient, FileResult } from '../../../fs-driver/router/file-client.ts'
 import { ExtentFile } from '../../../fs-driver/write-behind/extent-file.ts'
+import { StepFiles } from '../../../fs-driver/write-behind/step-files.ts'
 import { WriteBehind } from '../../../fs-driver/write-behind/write-behind.ts'
 import { errnos, FsError } from '../../../proto/errno.ts'
 import type { Caller } from '../../../proto/generated/file-service.ts'
@@ -54,6 +55,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     client: () => client,
     coherence,
     file: new ExtentFile(path.join(folder, 'writes'), { resend: false }),
+    stepFiles: new StepFiles(path.join(folder, 'steps'), { resend: false }),
     open: state.handles,
     nowMs: () => 0,
     log,

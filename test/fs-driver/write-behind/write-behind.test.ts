@@ -4,6 +4,7 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { CallIdentity, FileCall, FileResult } from '../../../fs-driver/router/file-client.ts'
 import { ExtentFile } from '../../../fs-driver/write-behind/extent-file.ts'
+import { StepFiles } from '../../../fs-driver/write-behind/step-files.ts'
 import { WriteBehind } from '../../../fs-driver/write-behind/write-behind.ts'
 import type { Caller, Write } from '../../../proto/generated/file-service.ts'
 import { attributesOf } from '../../fixtures/attributes.ts'
@@ -58,6 +59,7 @@ function bench(t: Test) {
     }),
     coherence,
     file: new ExtentFile(path.join(folder, 'writes'), { resend: false }),
+    stepFiles: new StepFiles(path.join(folder, 'steps'), { resend: false }),
     open: { isOpenForWriting: () => open.writing, writingTo: () => [] },
     nowMs: () => clock.ms,
     log: { debug: () => {}, info: () => {}, error: () => {} },
@@ -73,9 +75,9 @@ function bench(t: Test) {
     behind.take(writeOf(text), caller, { unique: (unique += 2n), resent })
   /** A write that goes through. @returns the hold it asked for */
   const through = (text: string, how: { size: number; durable?: boolean; given?: boolean }): bigint | undefined => {
-    const call = behind.asking(writeCall(text), { durable: how.durable ?? false })
+    const { asked, call } = behind.asking(writeCall(text), { durable: how.durable ?? false })
     const wanted = call.$case === 'write' ? call.value.take : undefined
-    behind.asked(call, written(how.size, how.given === false ? undefined : wanted))
+    asked(written(how.size, how.given === false ? undefined : wanted), undefined)
     return wanted
   }
   const next = async (): Promise<Sent> => {
@@ -139,12 +141,12 @@ void t.test(
   (t) => {
     const { behind, take, through } = bench(t)
     through('a', { size: 1 })
-    const before = behind.writes
+    const before = behind.mark
     take('b')
     const entry: FileResult = { $case: 'entry', value: { attributes: attributesOf(ino), hold: undefined } }
     t.equal(behind.stale(entry, before), undefined, 'that came later')
-    t.ok(behind.stale(entry, behind.writes))
-    t.equal(behind.stale({ $case: 'entry', value: { attributes: attributesOf(9n) } }, behind.writes), undefined)
+    t.ok(behind.stale(entry, behind.mark))
+    t.equal(behind.stale({ $case: 'entry', value: { attributes: attributesOf(9n) } }, behind.mark), undefined)
     t.end()
   },
 )
@@ -172,9 +174,9 @@ void t.test('how long the file is is not known while something is held back that
   through('abc', { size: 3 })
   const call = writeCall('X', { offset: 0n, append: false })
   t.ok(take('def'), 'after the other write had waited for all')
-  behind.asking(call, { durable: true })
+  const { asked } = behind.asking(call, { durable: true })
   t.notOk(take('g'), 'while it is under way')
-  behind.asked(call, written(3))
+  asked(written(3), undefined)
   t.notOk(take('g'), 'it would overwrite what is held back')
   t.end()
 })
@@ -203,14 +205,14 @@ void t.test('who is asked for a hold writes what it has, gives it back, and leav
 
 void t.test('a hold that nobody knows of here is given back at once, but not one that is on its way', async (t) => {
   const { behind, next, sent } = bench(t)
-  const call = behind.asking(writeCall('a'), { durable: false })
+  const { asked, call } = behind.asking(writeCall('a'), { durable: false })
   const number = call.$case === 'write' ? (call.value.take ?? 0n) : 0n
   behind.onRecallHold({ ino, number })
   await settled()
   t.same(sent, [])
   behind.onRecallHold({ ino: 9n, number: 5n })
   t.match((await next()).call, { $case: 'releaseHolds', value: { holds: [{ ino: 9n, number: 5n }] } })
-  behind.asked(call, written(1, 4n))
+  asked(written(1, 4n), undefined)
   t.match(
     (await next()).call,
     { value: { holds: [{ ino, number: 4n }] } },
@@ -221,10 +223,10 @@ void t.test('a hold that nobody knows of here is given back at once, but not one
 void t.test('holds of files that nobody writes to any more are given back together', async (t) => {
   const { behind, clock, open, next } = bench(t)
   for (const file of [11n, 12n, 13n]) {
-    const value = { parent: 1n, name: Buffer.from(`f${file}`), mode: 0o644, umask: 0, flags: 0o201 }
-    const call = behind.asking({ $case: 'create', value }, { durable: false })
+    const value = { parent: file, name: Buffer.from('f'), mode: 0o644, umask: 0, flags: 0o201 }
+    const { asked, call } = behind.asking({ $case: 'create', value }, { durable: false })
     const hold = call.$case === 'create' ? call.value.take : undefined
-    behind.asked(call, { $case: 'entry', value: { attributes: { ...attributesOf(file), size: 0n }, hold } })
+    asked({ $case: 'entry', value: { attributes: { ...attributesOf(file), size: 0n }, hold } }, undefined)
   }
   open.writing = false
   clock.ms = 600

@@ -170,6 +170,33 @@ void t.test('who neither writes nor gives it back for ten seconds loses it', asy
   t.equal(errno(await primary.write(1n, { hold: 70n })), errnos.EIO)
 })
 
+void t.test('what is done under the hold on a directory counts as an answer, until that is given back', async (t) => {
+  const primary = await Primary.begin()
+  const take = await primary.change(1n, { $case: 'takeHold', value: { ino: 1n, number: 70n } })
+  t.match(take, { kind: 'done', errno: 0, reply: { value: { hold: 70n, empty: false } } })
+  const other = watched(primary.create(2n, 'theirs'))
+  const batch = async (name: string): Promise<unknown> => {
+    const value = { parent: 1n, name: Buffer.from(name), mode: 0o644, umask: 0, flags: 2 }
+    const step = {
+      call: { kind: { $case: 'create', value } },
+      caller: root,
+      atNs: 5n,
+      under: { ino: 1n, number: 70n },
+    } as const
+    const answer = await primary.change(1n, { $case: 'batch', value: { steps: [step] } })
+    return answer.kind === 'done' && answer.reply?.$case === 'batched' ? answer.reply.value.failed : answer
+  }
+  primary.at(9_000)
+  t.same(await batch('ours'), [])
+  primary.at(18_000)
+  await settled()
+  t.equal(other.came, undefined)
+  primary.at(19_500)
+  await settled()
+  t.type(other.came, 'bigint', 'it was fenced')
+  t.same(await batch('late'), [{ index: 0, errno: errnos.EIO }])
+})
+
 void t.test('the end of a session gives back what it has, and the next primary knows who has what', async (t) => {
   const primary = await Primary.begin()
   await primary.write(1n, { take: 70n })

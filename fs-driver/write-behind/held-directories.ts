@@ -1,0 +1,268 @@
+import type { Attributes, HeldDirectory as Taken } from '../../proto/generated/file-service.ts'
+import { holdsMax } from '../../proto/holds.ts'
+import { Restless } from '../cache/restless.ts'
+
+/** The hold on one directory: nobody else sees or changes what is in it. */
+export interface HeldDirectory {
+  readonly ino: bigint
+  readonly number: bigint
+  /** Of leases (see Coherence) when it was asked for. */
+  readonly term: number
+  /** As they are, with what is held back; undefined: a change went through, and has made them old. */
+  attributes: Attributes | undefined
+  /** All names that may be in it; undefined: there may be others. */
+  names: Set<string> | undefined
+  /** Names that are certainly not in it. */
+  readonly absent: Set<string>
+  /** Directories and new inodes in it of which all is known here, by name. */
+  readonly known: Map<string, bigint>
+  /** Nothing but its owner, mode and group decides who may make what in it; false: not known. */
+  readonly plain: boolean
+  readonly sinceMs: number
+  /** Somebody wants it, or nobody needs it: nothing more is held back under it. */
+  leaving: boolean
+  usedMs: number
+  /** What it is like now will be asked for as soon as all changes are answered that were sent. */
+  settling: Promise<void> | undefined
+}
+
+/** Changes of what is in a directory that were sent by themselves. */
+interface Sent {
+  /** Not answered. */
+  count: number
+  /** Of all that were ever sent: tells whether any was since. */
+  total: number
+  /** Names made lately, one by one. */
+  made: number
+  madeMs: number
+  endedMs: number
+  /** Called when none is under way. */
+  readonly waiting: (() => void)[]
+}
+
+/** Of a session's holds, no more are on directories: files need theirs. */
+const directoriesMax = holdsMax / 2
+/** After somebody else wanted it, a hold is not asked for again for so long. */
+const restMs = 2_000
+/** Who makes so many names in a directory in so short a time will make more. */
+const manyNames = 2
+const manyWithinMs = 2_000
+const namesMax = 100_000
+const absentMax = 1024
+/** Directories of which it is remembered what was sent lately. */
+const sentMax = 1024
+
+/** Which directories this driver has holds on, and what it knows of them by that. */
+export class HeldDirectories {
+  readonly #nowMs: () => number
+  readonly #held = new Map<bigint, HeldDirectory>()
+  /** Numbers that were asked for, and not answered. */
+  readonly #asking = new Set<bigint>()
+  readonly #askingFor = new Set<bigint>()
+  readonly #sent = new Map<bigint, Sent>()
+  readonly #recalled = new Restless(restMs)
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  get isUnused(): boolean {
+    return this.#held.size === 0
+  }
+
+  all(): Iterable<HeldDirectory> {
+    return this.#held.values()
+  }
+
+  get(ino: bigint): HeldDirectory | undefined {
+    return this.#held.get(ino)
+  }
+
+  isAsking(number: bigint): boolean {
+    return this.#asking.has(number)
+  }
+
+  get isFull(): boolean {
+    return this.#held.size + this.#askingFor.size >= directoriesMax
+  }
+
+  /** All is known of it that must be for something to be made in it here and now. */
+  usable(ino: bigint, term: number): (HeldDirectory & { attributes: Attributes }) | undefined {
+    const held = this.#held.get(ino)
+    if (held?.attributes === undefined || held.attributes.nlink === 0) return undefined
+    if (held.leaving || held.term !== term || this.isChanging(ino)) return undefined
+    return held as HeldDirectory & { attributes: Attributes }
+  }
+
+  /** Changes in it were sent by themselves and are not answered. */
+  isChanging(ino: bigint): boolean {
+    return (this.#sent.get(ino)?.count ?? 0) > 0
+  }
+
+  /** Tells whether a change was sent meanwhile. */
+  changesSent(ino: bigint): number {
+    return this.#sent.get(ino)?.total ?? 0
+  }
+
+  /** Resolves when no change of it is under way that was sent by itself. */
+  quiet(ino: bigint): Promise<void> {
+    if (!this.isChanging(ino)) return Promise.resolve()
+    return new Promise((resolve) => this.#sentOf(ino).waiting.push(resolve))
+  }
+
+  /** Somebody makes one name after another in it. */
+  isBusy(ino: bigint): boolean {
+    const sent = this.#sent.get(ino)
+    return sent !== undefined && sent.made >= manyNames && this.#nowMs() - sent.madeMs <= manyWithinMs
+  }
+
+  /** A directory that is made here: nothing is in it. */
+  made(attributes: Attributes, number: bigint, term: number): void {
+    this.#put({ ...this.#fresh(attributes.ino, number, term), attributes, names: new Set(), plain: true })
+  }
+
+  /** Is the hold on it to be asked for, or what it is like? Then it counts as asked for, under that number. */
+  ask(ino: bigint, number: bigint): boolean {
+    const held = this.#held.get(ino)
+    if (!this.isBusy(ino) || held?.plain === true || held?.leaving === true) return false
+    if (this.isFull || this.#askingFor.has(ino) || this.rests(ino)) return false
+    this.#askingFor.add(ino)
+    this.#asking.add(number)
+    return true
+  }
+
+  /** Somebody else wanted it a short while ago. */
+  rests(ino: bigint): boolean {
+    return this.#recalled.has(ino, this.#nowMs())
+  }
+
+  /** A directory that was made by itself, with the hold on it: what it is like has to be asked for. */
+  born(ino: bigint, number: bigint, term: number): void {
+    this.#put({ ...this.#fresh(ino, number, term), names: new Set() })
+  }
+
+  /**
+   * `taken` undefined: it was not answered. `quiet`: no change was under way meanwhile.
+   *
+   * @returns whether it is to be given back at once
+   */
+  asked(ino: bigint, how: { number: bigint; term: number; taken: Taken | undefined; quiet: boolean }): boolean {
+    const { number, quiet, taken, term } = how
+    this.#askingFor.delete(ino)
+    this.#asking.delete(number)
+    const given = taken?.hold === number
+    if (!given || !taken.plain || taken.attributes === undefined) {
+      this.#recalled.stir(ino, this.#nowMs())
+      return given
+    }
+    const { attributes, empty } = taken
+    const before = this.#held.get(ino)
+    const names = before === undefined && empty && quiet ? new Set<string>() : before?.names
+    this.#put({ ...this.#fresh(ino, number, term), attributes: quiet ? attributes : undefined, names, plain: true })
+    return false
+  }
+
+  /** The servers have been told, or have ended the session. */
+  released({ ino, number }: Pick<HeldDirectory, 'ino' | 'number'>): void {
+    if (this.#held.get(ino)?.number === number) this.#held.delete(ino)
+  }
+
+  recalled(held: HeldDirectory): void {
+    held.leaving = true
+    this.#recalled.stir(held.ino, this.#nowMs())
+  }
+
+  used(held: HeldDirectory): void {
+    held.usedMs = this.#nowMs()
+  }
+
+  clear(): void {
+    this.#held.clear()
+  }
+
+  /** A change of what is in it is about to be sent by itself: of that name, or of the directory. */
+  began(ino: bigint, name: string | undefined): void {
+    const sent = this.#sentOf(ino)
+    sent.count++
+    sent.total++
+    const held = this.#held.get(ino)
+    if (held === undefined) return
+    held.attributes = undefined
+    if (name === undefined) return
+    held.known.delete(name)
+    this.#mayBe(held, name)
+  }
+
+  /** `made`: it has made a name in it. */
+  ended(ino: bigint, { made }: { made: boolean }): void {
+    const sent = this.#sentOf(ino)
+    sent.count--
+    const now = this.#nowMs()
+    sent.endedMs = now
+    if (sent.count === 0) for (const resolve of sent.waiting.splice(0)) resolve()
+    if (made) {
+      sent.made = now - sent.madeMs > manyWithinMs ? 1 : sent.made + 1
+      sent.madeMs = now
+    } else sent.made = 0
+    for (const [other, { count }] of this.#sent) {
+      if (this.#sent.size <= sentMax) break
+      if (count === 0) this.#sent.delete(other)
+    }
+  }
+
+  /** A name is made in it here. */
+  add(held: HeldDirectory, name: string, ino: bigint): void {
+    held.known.set(name, ino)
+    this.#mayBe(held, name)
+  }
+
+  /** A directory may have been removed, or one of these by another: what they are like has to be asked for. */
+  mayBeGone(): void {
+    for (const held of this.#held.values()) held.attributes = undefined
+  }
+
+  /** The servers, asked at that time, said that there is no such name. */
+  isAbsent(ino: bigint, name: string, askedMs: number): void {
+    const held = this.#held.get(ino)
+    if (held === undefined || held.leaving || held.sinceMs > askedMs || held.known.has(name)) return
+    if (this.isChanging(ino) || (this.#sent.get(ino)?.endedMs ?? Number.NEGATIVE_INFINITY) >= askedMs) return
+    if (held.absent.size >= absentMax) held.absent.clear()
+    held.absent.add(name)
+  }
+
+  #mayBe(held: HeldDirectory, name: string): void {
+    held.absent.delete(name)
+    held.names?.add(name)
+    if ((held.names?.size ?? 0) > namesMax) held.names = undefined
+  }
+
+  #put(held: HeldDirectory): void {
+    this.#held.set(held.ino, held)
+  }
+
+  #fresh(ino: bigint, number: bigint, term: number): HeldDirectory {
+    return {
+      ino,
+      number,
+      term,
+      attributes: undefined,
+      names: undefined,
+      absent: new Set(),
+      known: new Map(),
+      plain: false,
+      sinceMs: this.#nowMs(),
+      leaving: false,
+      usedMs: this.#nowMs(),
+      settling: undefined,
+    }
+  }
+
+  #sentOf(ino: bigint): Sent {
+    const known = this.#sent.get(ino)
+    if (known !== undefined) return known
+    const never = Number.NEGATIVE_INFINITY
+    const sent = { count: 0, total: 0, made: 0, madeMs: never, endedMs: never, waiting: [] }
+    this.#sent.set(ino, sent)
+    return sent
+  }
+}

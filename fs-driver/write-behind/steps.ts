@@ -1,0 +1,259 @@
+import { type Errno, FsError, nameOfErrno } from '../../proto/errno.ts'
+import type { Operation } from '../../proto/generated/file-service.ts'
+import type { Coherence } from '../cache/coherence.ts'
+import type { Changing } from '../cache/lease-cache.ts'
+import type { Log } from '../log.ts'
+import type { FileCall, FileClient } from '../router/file-client.ts'
+import { HostNumbers } from './host-numbers.ts'
+import type { HeldStep, StepFiles } from './step-files.ts'
+
+export interface StepParts {
+  readonly client: () => FileClient
+  readonly coherence: Coherence
+  readonly files: StepFiles
+  readonly nowMs: () => number
+  /** A hold that is wanted on a file which is made here, as it is sent; undefined: none is. */
+  readonly wanted: (ino: bigint) => bigint | undefined
+  /** It has been done (errno undefined), or can't be any more. */
+  readonly onDone: (step: HeldStep, errno: Errno | undefined, took: bigint | undefined) => void
+  readonly log: Log
+}
+
+/** Nothing is held back for longer, but by what can't be sent. */
+const ageMs = 50
+const batchStepsMax = 128
+const batchBytesMax = 512 << 10
+/** What waits to be sent: whoever comes then goes through, and waits for all of it. */
+const stepsMax = 2048
+const bytesMax = 4 << 20
+/** About what one step weighs besides its data. */
+const stepBytes = 256
+/** Far from the numbers of all other calls; see WriteBehind. */
+const batchBit = 1n << 61n
+const uniqueOf = (number: bigint): bigint => batchBit | (number << 1n) | 1n
+
+const root = { uid: 0, gid: 0, groups: [], pid: 0 }
+
+interface HeldBatch {
+  readonly number: bigint
+  readonly steps: HeldStep[]
+  /** Under way since they were held back: nothing about these inodes is kept by anybody here. */
+  readonly changes: Changing[]
+  readonly invalidated: Set<bigint>
+  readonly beganMs: number
+  bytes: number
+  state: 'open' | 'closed' | 'sending'
+}
+
+/**
+ * Steps that were answered and not sent, in the order in which they came: they are sent in batches, one after another, so
+ * that what comes while one is under way becomes the next.
+ */
+export class Steps {
+  readonly #parts: StepParts
+  readonly #batches: HeldBatch[] = []
+  /** By inode: how many steps are about it that are not done. invariant: never 0 */
+  readonly #dirty = new Map<bigint, number>()
+  /** Names that are made by what is not done. */
+  readonly #names = new Set<string>()
+  /** And the inodes. */
+  readonly #inos = new Set<bigint>()
+  readonly #waiting: { readonly last: bigint; readonly resolve: () => void }[] = []
+  readonly #numbers: HostNumbers
+  #count = 0
+  #bytes = 0
+
+  constructor(parts: StepParts) {
+    this.#parts = parts
+    this.#numbers = new HostNumbers(parts.files.left.at(-1)?.number)
+    for (const { number, steps } of parts.files.left) {
+      const batch = this.#begin(number)
+      for (const step of steps) this.#put(batch, step)
+      batch.state = 'closed'
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#batches.length === 0
+  }
+
+  get hasRoom(): boolean {
+    return this.#count < stepsMax && this.#bytes < bytesMax
+  }
+
+  isDirty(ino: bigint): boolean {
+    return this.#dirty.has(ino)
+  }
+
+  /** Is the name yet to be made, or the directory itself? */
+  isMaking(parent: bigint, name: Uint8Array): boolean {
+    return this.#names.has(nameKey(parent, name)) || this.#inos.has(parent)
+  }
+
+  /** The last that was held back by now. */
+  get mark(): bigint {
+    return this.#batches.at(-1)?.number ?? 0n
+  }
+
+  /** Something about the inode was held back by that mark that is not known to have been done. */
+  isOwed(ino: bigint, mark: bigint): boolean {
+    return (
+      this.#dirty.has(ino) &&
+      this.#batches.some(({ number, steps }) => number <= mark && steps.some((held) => inosOf(held).includes(ino)))
+    )
+  }
+
+  /** @returns false: there is no memory for it */
+  add(held: HeldStep): boolean {
+    let batch = this.#batches.at(-1)
+    if (batch?.state !== 'open') batch = this.#begin(this.#numbers.next())
+    try {
+      this.#parts.files.append(batch.number, held)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      batch.state = 'closed' // its file may end with half a step
+      if (batch.steps.length === 0) this.#over(batch)
+      return false
+    }
+    this.#put(batch, held)
+    if (batch.steps.length >= batchStepsMax || batch.bytes >= batchBytesMax) this.#close(batch)
+    return true
+  }
+
+  /** Resolves when all that is held back by now has been done, or has failed. */
+  sent(): Promise<void> {
+    const last = this.#batches.at(-1)
+    if (last === undefined) return Promise.resolve()
+    this.#close(last)
+    return new Promise((resolve) => this.#waiting.push({ last: last.number, resolve }))
+  }
+
+  /** Sends what is old enough. */
+  onTick(): void {
+    const last = this.#batches.at(-1)
+    if (last !== undefined && last.beganMs <= this.#parts.nowMs() - ageMs) this.#close(last)
+  }
+
+  #begin(number: bigint): HeldBatch {
+    const batch: HeldBatch = {
+      number,
+      steps: [],
+      changes: [],
+      invalidated: new Set(),
+      beganMs: this.#parts.nowMs(),
+      bytes: 0,
+      state: 'open',
+    }
+    this.#batches.push(batch)
+    return batch
+  }
+
+  #put(batch: HeldBatch, held: HeldStep): void {
+    const call = callOf(held)
+    const { change, invalidated } = this.#parts.coherence.begin(call)
+    if (change !== undefined) batch.changes.push(change)
+    for (const ino of invalidated) batch.invalidated.add(ino)
+    const bytes = stepBytes + (call.$case === 'write' ? call.value.data.length : 0)
+    batch.steps.push(held)
+    batch.bytes += bytes
+    this.#count++
+    this.#bytes += bytes
+    for (const ino of inosOf(held)) this.#dirty.set(ino, (this.#dirty.get(ino) ?? 0) + 1)
+    if (!('name' in call.value && 'parent' in call.value)) return
+    this.#names.add(nameKey(call.value.parent, call.value.name))
+    this.#inos.add(held.ino)
+  }
+
+  #close(batch: HeldBatch): void {
+    if (batch.state === 'open') batch.state = 'closed'
+    this.#pump()
+  }
+
+  #pump(): void {
+    const [first] = this.#batches
+    if (first?.state !== 'closed') return
+    first.state = 'sending'
+    void this.#send(first)
+  }
+
+  async #send(batch: HeldBatch): Promise<void> {
+    const { client, log } = this.#parts
+    const unique = uniqueOf(batch.number)
+    const took = new Map<bigint, bigint>()
+    const steps = batch.steps.map((held) => this.#withWish(held, took))
+    const errnos = new Map<number, Errno>()
+    try {
+      const result = await client().call({ $case: 'batch', value: { steps } }, root, {
+        unique,
+        step: 0,
+        patient: true,
+        urgent: true,
+        invalidated: [...batch.invalidated],
+      })
+      if (result.$case !== 'batched') throw new Error(`a batch was answered with ${result.$case}`)
+      for (const { index, errno } of result.value.failed) errnos.set(index, nameOfErrno(errno))
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error
+      for (const index of steps.keys()) errnos.set(index, error.errno)
+    }
+    this.#over(batch)
+    for (const [index, held] of batch.steps.entries()) {
+      const errno = errnos.get(index)
+      if (errno !== undefined) log.error('step.lost', { step: callOf(held).$case, ino: String(held.ino), errno })
+      this.#parts.onDone(held, errno, took.get(held.ino))
+    }
+    client().answered?.(unique)
+  }
+
+  /** Of a file that is still being written to as its making is sent, the session wants the hold. */
+  #withWish({ ino, step }: HeldStep, took: Map<bigint, bigint>): HeldStep['step'] {
+    const call = step.call?.kind
+    const take = call?.$case === 'create' ? this.#parts.wanted(ino) : undefined
+    if (call?.$case !== 'create' || take === undefined) return step
+    took.set(ino, take)
+    return { ...step, call: { kind: { $case: 'create', value: { ...call.value, take } } } }
+  }
+
+  #over(batch: HeldBatch): void {
+    this.#batches.splice(this.#batches.indexOf(batch), 1)
+    for (const change of batch.changes) this.#parts.coherence.abandon(change)
+    for (const ino of batch.steps.flatMap(inosOf)) {
+      const left = (this.#dirty.get(ino) ?? 1) - 1
+      if (left === 0) this.#dirty.delete(ino)
+      else this.#dirty.set(ino, left)
+    }
+    for (const held of batch.steps) {
+      const { value } = callOf(held)
+      if (!('name' in value && 'parent' in value)) continue
+      this.#names.delete(nameKey(value.parent, value.name))
+      this.#inos.delete(held.ino)
+    }
+    this.#count -= batch.steps.length
+    this.#bytes -= batch.bytes
+    this.#parts.files.remove(batch.number)
+    for (const waiting of [...this.#waiting]) {
+      if (this.#batches.some(({ number }) => number <= waiting.last)) continue
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+      waiting.resolve()
+    }
+    this.#pump()
+  }
+}
+
+const isFull = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'ENOMEM')
+
+/** @throws Error: it is no step of ours */
+export function callOf({ step }: HeldStep): FileCall {
+  const call: Operation['kind'] = step.call?.kind
+  if (call === undefined) throw new Error('a step without a call was held back')
+  return call
+}
+
+const nameKey = (parent: bigint, name: Uint8Array): string => `${parent}/${Buffer.from(name).toString('latin1')}`
+
+/** Directory and child, or the inode that is changed. */
+function inosOf(held: HeldStep): readonly bigint[] {
+  const { value } = callOf(held)
+  return 'parent' in value ? [value.parent, held.ino] : [held.ino]
+}
