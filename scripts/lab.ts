@@ -3,8 +3,9 @@
  * one folder, `--folder`, and `down` leaves nothing behind.
  */
 import { resolve } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { Lab } from './network-lab/lab.ts'
+import { type DirectoryKind, directories } from './network-lab/plan.ts'
 
 const standardFolder = '/tmp/banyan-lab'
 const serversMax = 9
@@ -17,9 +18,9 @@ const lab = new Command('scripts/lab')
   .addHelpText(
     'after',
     [
-      '\nHosts are a, b, c (file server and mount), x, y, z (mount only) and d (service directory).',
+      '\nHosts are a, b, c (file server, etcd and mount), x, y, z (mount only), and d (an embedded directory).',
       'Example:',
-      '  scripts/lab up 3 --clients 1     three servers, a client, and the host with the directory',
+      '  scripts/lab up 3 --clients 1     three servers and a client',
       '  scripts/lab exec x sh            a shell on x; "banyan status" works in it, the tree is ./tree',
       '  scripts/lab cut a b --one-way    nothing that a sends arrives at b',
       '  scripts/lab kill a               a loses power; "scripts/lab start a" switches it on again',
@@ -34,8 +35,13 @@ lab
   .description('Make a lab and start all its hosts.')
   .argument('<servers>', 'how many hosts with a file server', upTo(serversMax, 1))
   .option('--clients <n>', 'how many hosts that only mount', upTo(clientsMax, 0), 0)
-  .action(async (servers: number, { clients }: { clients: number }) => {
-    const made = await Lab.make(resolve(lab.opts<{ folder: string }>().folder), { servers, clients })
+  .addOption(
+    new Option('--directory <kind>', 'an etcd of all servers, or in a host of its own, d')
+      .choices(directories)
+      .default('managed' satisfies DirectoryKind),
+  )
+  .action(async (servers: number, { clients, directory }: { clients: number; directory: DirectoryKind }) => {
+    const made = await Lab.make(resolve(lab.opts<{ folder: string }>().folder), { servers, clients, directory })
     await made.startAll()
     await show(made)
   })

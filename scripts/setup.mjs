@@ -48,7 +48,7 @@ export const testPackages = {
 }
 
 /** Of these, what scripts/lab needs. */
-const labPrograms = ['nft', 'ip', 'nsenter', 'openssl']
+const labPrograms = ['nft', 'ip', 'nsenter', 'openssl', 'etcd']
 
 const oldestNode = [20, 19]
 const lockWaitMs = 15 * 60 * 1000

@@ -7,11 +7,22 @@ import { mustRun, type Ran, type RunOptions, run } from '../../test/fixtures/run
 import { memoryOf, mountsBelow } from '../../test/fixtures/sweep.ts'
 import { Hopeless, waitFor } from '../../test/fixtures/wait.ts'
 import { applyFaults, inNamespace, makeNetwork, nsenter, processesIn, setLink } from './namespaces.ts'
-import { directoryHost, type LabHost, newHosts, type Plan, readPlan, withFault, writePlan } from './plan.ts'
+import {
+  type DirectoryKind,
+  directoryHost,
+  type LabHost,
+  newHosts,
+  type Plan,
+  readPlan,
+  withFault,
+  writePlan,
+} from './plan.ts'
 
 export interface LabOptions {
   readonly servers: number
   readonly clients?: number
+  /** Standard: managed. */
+  readonly directory?: DirectoryKind
   /** Do hosts with a file server mount the tree as well? Standard: yes. */
   readonly serversMount?: boolean
 }
@@ -35,11 +46,14 @@ export class Lab {
   }
 
   /** Makes the network and the files, in a folder that is empty or not there; starts nothing. */
-  static async make(folder: string, { clients = 0, servers, serversMount = true }: LabOptions): Promise<Lab> {
+  static async make(
+    folder: string,
+    { clients = 0, directory = 'managed', servers, serversMount = true }: LabOptions,
+  ): Promise<Lab> {
     if (existsSync(join(folder, 'lab.json'))) throw new Error(`there is a lab in ${folder}: "scripts/lab down" ends it`)
     mkdirSync(join(folder, 'net'), { recursive: true })
-    const hosts = newHosts({ servers, clients, serversMount })
-    writePlan(folder, { hosts, faults: [] })
+    const hosts = newHosts({ servers, clients, serversMount, directory })
+    writePlan(folder, { directory, hosts, faults: [] })
     const lab = new Lab(folder, readPlan(folder))
     await makeNetwork(folder, hosts)
     makeAuthority({ folder: join(folder, 'authority') })
@@ -79,8 +93,7 @@ export class Lab {
 
   /** Starts every host; resolves when all servers are in sync. */
   async startAll(): Promise<void> {
-    await this.start(directoryHost)
-    await Promise.all(this.hosts.filter(({ name }) => name !== directoryHost).map(({ name }) => this.start(name)))
+    await Promise.all(this.hosts.map(({ name }) => this.start(name)))
     await this.inSync()
   }
 
@@ -252,7 +265,7 @@ export class Lab {
     return [
       ...['[node]', `name = "${name}"`, `state = "${this.place(name, 'state')}"`, `serve = ${kind === 'server'}`],
       ...['[hosts]', ...reachable.map((host) => `${host.name} = "${host.address}"`)],
-      ...['[directory]', `embedded = "${directoryHost}"`],
+      ...['[directory]', this.#plan.directory === 'managed' ? 'etcd = "managed"' : `embedded = "${directoryHost}"`],
       ...['[tls]', `folder = "${join(this.folder, 'authority')}"`],
       ...['[volumes.main]', `mirrors = ${JSON.stringify(this.servers)}`],
       ...(!mounts ? [] : ['[[mounts]]', `path = "${this.tree(name)}"`]),

@@ -10,8 +10,12 @@ export interface LabHost {
   readonly mounts: boolean
 }
 
-/** No server and no client: it is killed by who wants to know what happens without a directory. */
+/** Neither server nor client: it has the directory, where that is not an etcd of all servers. */
 export const directoryHost = 'd'
+
+/** `managed`: an etcd of which every server's host keeps a member; `embedded`: in the supervisor of a host of its own. */
+export const directories = ['managed', 'embedded'] as const
+export type DirectoryKind = (typeof directories)[number]
 
 /** What is wrong with what one host sends another. */
 export interface Fault {
@@ -23,6 +27,7 @@ export interface Fault {
 
 /** What a lab is at present. Stands in `lab.json` of its folder, so that every command finds it. */
 export interface Plan {
+  readonly directory: DirectoryKind
   readonly hosts: readonly LabHost[]
   readonly faults: readonly Fault[]
 }
@@ -43,18 +48,20 @@ export function writePlan(folder: string, plan: Plan): void {
   renameSync(`${fileOf(folder)}.new`, fileOf(folder))
 }
 
-/** Servers a, b, c; clients x, y, z; and d for the directory. */
+/** Servers a, b, c; clients x, y, z; and d for an embedded directory. */
 export function newHosts(wanted: {
   readonly servers: number
   readonly clients: number
   readonly serversMount: boolean
+  readonly directory: DirectoryKind
 }): LabHost[] {
-  const { clients, servers, serversMount } = wanted
+  const { clients, directory, servers, serversMount } = wanted
+  const ofDirectory = { name: directoryHost, kind: 'directory' as const, mounts: false }
   const names = (of: string, count: number): string[] => of.slice(0, count).split('')
   return [
     ...names('abcefghij', servers).map((name) => ({ name, kind: 'server' as const, mounts: serversMount })),
     ...names('xyz', clients).map((name) => ({ name, kind: 'client' as const, mounts: true })),
-    { name: directoryHost, kind: 'directory' as const, mounts: false },
+    ...(directory === 'embedded' ? [ofDirectory] : []),
   ].map((host, index) => ({ ...host, address: `10.77.0.${index + 1}` }))
 }
 

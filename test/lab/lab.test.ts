@@ -40,7 +40,7 @@ print(len(got))`
 }
 
 void t.test('links are cut, lossy and good again as one says', async (t) => {
-  const lab = await Lab.make(join(folder, 'network'), { servers: 2 })
+  const lab = await Lab.make(join(folder, 'network'), { servers: 2, directory: 'embedded' })
   t.equal(await arriving(lab, 'a', 'b'), 100)
   await lab.cut('a', 'b', { oneWay: true })
   t.same([await arriving(lab, 'a', 'b'), await arriving(lab, 'b', 'a')], [0, 100], 'one way')
@@ -61,7 +61,7 @@ void t.test('a whole cluster comes up with the command, loses a host, and leaves
   const place = join(folder, 'cluster')
   const command = (...args: string[]): ReturnType<typeof run> =>
     run(process.execPath, [join(checkout, 'build/scripts/lab.js'), '--folder', place, ...args], { limitMs: 120_000 })
-  const up = await command('up', '2', '--clients', '1')
+  const up = await command('up', '2', '--clients', '1', '--directory', 'embedded')
   t.equal(up.code, 0, up.stderr)
   t.match(up.stdout, /volume main: 2 of 2 members in sync/)
   t.match((await command('exec', 'x', 'sh', '-c', 'echo hello > tree/f; cat ../a/tree/f')).stdout, /^hello\n$/)
