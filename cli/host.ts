@@ -43,7 +43,10 @@ export interface Host {
 }
 
 export interface Member {
+  /** As it was when this process began. */
   readonly config: HostConfig
+  /** As it was read last. */
+  readonly present: () => HostConfig
   readonly identity: NodeIdentity | undefined
   /** For an address on which other hosts may come. */
   readonly listener: (address: string) => Listener
@@ -100,14 +103,16 @@ function memberHost(file: string): Host {
   const identity = config.tls.kind === 'certificates' ? readIdentity(config.tls.folder, config.node) : undefined
   const dial = identity === undefined ? dialPlaintext : dialWith(identity)
   const state = stateFolder(config.stateFolder)
+  const settings = hostSettings(file, config)
   return {
     state,
     args: ['--config', file],
     flag: file === standardConfigFile ? '' : ` --config ${file}`,
     name: config.node,
-    settings: hostSettings(file, config),
+    settings,
     member: {
       config,
+      present: () => settings.present(),
       identity,
       listener: (address) =>
         identity === undefined ? { kind: 'loopback', address } : { kind: 'tls', address, identity },

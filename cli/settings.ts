@@ -59,12 +59,12 @@ export function parseSettings(text: string, file: string): Settings {
   return parseToml(text, file, schema)
 }
 
-/** The names of the fixed settings in which two differ. */
+/** The names of the fixed settings in which two differ. What only one of them has is no fixed setting of the other. */
 export function needsRestart(
   before: Readonly<Record<string, unknown>>,
   after: Readonly<Record<string, unknown>>,
 ): string[] {
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
-    (name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]),
+  return Object.keys(before).filter(
+    (name) => name in after && JSON.stringify(before[name]) !== JSON.stringify(after[name]),
   )
 }

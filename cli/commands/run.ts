@@ -1,4 +1,3 @@
-import path from 'node:path'
 import type { NodeId } from '../../proto/ids.ts'
 import { newRecord } from '../../replication/record.ts'
 import type { Directory } from '../../server/directory/directory.ts'
@@ -11,11 +10,10 @@ import { managedEtcdOf } from '../etcd/of-host.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { type Host, hostAt, type Member, type OpenDirectory, type Place } from '../host.ts'
 import { openLog, type ProcessLog } from '../log.ts'
-import { mountName } from '../mount-name.ts'
-import { clearMountPoint, mountPoint, mustBeAbleToMount } from '../preflight.ts'
+import { mustBeAbleToMount } from '../preflight.ts'
 import type { Settings } from '../settings.ts'
 import { prepareStateFolder } from '../state-folder.ts'
-import { MountKeeper } from '../up/mount-keeper.ts'
+import { HostMounts } from '../up/host-mounts.ts'
 import { openOwnDirectory, runsAlready } from '../up/own-directory.ts'
 import { Up } from '../up/up.ts'
 import { type SettingsWatch, watchSettings } from '../watch-settings.ts'
@@ -38,8 +36,8 @@ export async function run(command: RunCommand): Promise<void> {
       remedy: 'Write one (docs/banyan.toml is an example), name one with --config FILE, or try "banyan up"',
     })
   }
-  const mounts = command.mounts ? member.config.mounts : []
-  for (const mount of mounts) mustBeAbleToMount(mount.path, 'plain')
+  const mounts = command.mounts ? member.config.mounts : undefined
+  for (const mount of mounts ?? []) mustBeAbleToMount(mount.path, 'plain')
   prepareStateFolder(host.state)
   await mustBeOnly(host)
   const running = new HostRun(host, member, mounts)
@@ -69,7 +67,9 @@ class HostRun {
   readonly #config: HostConfig
   readonly #member: Member
   readonly #log: ProcessLog
-  readonly #mounts: readonly MountKeeper[]
+  readonly #mounts: HostMounts
+  /** Of the configuration, as it was at the start; none for the file server alone. */
+  readonly #firstMounts: readonly MountConfig[] | undefined
   /** This host's member of the directory, where the hosts keep one themselves. */
   readonly #etcd: EtcdKeeper | undefined
   #settings: Settings
@@ -78,13 +78,14 @@ class HostRun {
   #ending: Promise<void> | undefined
   #onEnd: () => void = () => {}
 
-  constructor(host: Host, member: Member, mounts: readonly MountConfig[]) {
+  constructor(host: Host, member: Member, mounts: readonly MountConfig[] | undefined) {
     this.#host = host
     this.#member = member
     this.#config = member.config
     this.#settings = host.settings.read()
     this.#log = openLog(host.state.log('run'), 'run', this.#settings.log.level)
-    this.#mounts = mounts.map((mount) => this.#keeperOf(mount))
+    this.#firstMounts = mounts
+    this.#mounts = new HostMounts({ host, log: this.#log, restart: () => this.#settings.servers.restart })
     this.#etcd = this.#etcdKeeper()
     this.ended = new Promise((resolve) => {
       this.#onEnd = resolve
@@ -97,6 +98,7 @@ class HostRun {
     this.#watch = watchSettings(this.#host.settings, this.#log, (next) => {
       this.#settings = next
       this.#log.setLevel(next.log.level)
+      if (this.#firstMounts !== undefined) void this.#mounts.apply(this.#member.present().mounts)
     })
     this.#etcd?.start()
     const opened = await this.#openDirectory()
@@ -110,12 +112,8 @@ class HostRun {
       onDown: () => this.end(),
     })
     void this.#createVolumes(opened.directory)
-    for (const mount of this.#mounts) {
-      if (mount.adopt()) continue
-      await clearMountPoint(mount.dir)
-      mount.start()
-    }
-    const does = [...(serves ? ['a file server'] : []), ...this.#mounts.map(({ dir }) => `a mount at ${dir}`)]
+    await this.#mounts.start(this.#firstMounts ?? [])
+    const does = [...(serves ? ['a file server'] : []), ...this.#mounts.directories.map((dir) => `a mount at ${dir}`)]
     this.#log.info('run.started', { node, does })
     console.log(`${node} runs ${does.join(' and ') || 'nothing but its supervisor'} (process ${process.pid}).`)
     console.log(`Look next at "banyan status${this.#host.flag}"; logs are in ${this.#host.state.root}/log.`)
@@ -130,7 +128,7 @@ class HostRun {
   async #end(): Promise<void> {
     this.#log.info('run.ending')
     try {
-      await Promise.all(this.#mounts.map((mount) => mount.stop()))
+      await this.#mounts.stop()
       await this.#up?.stop()
     } catch (error) {
       this.#log.error('run.ended-badly', { error })
@@ -187,21 +185,5 @@ class HostRun {
     const output = state.log('etcd').replace(/\.log$/, '.out')
     const etcd = managedEtcdOf(this.#config, { port: directory.port, state })
     return new EtcdKeeper({ etcd, run: state.run, output, log: this.#log })
-  }
-
-  #keeperOf({ path: where, provider, readOnly }: MountConfig): MountKeeper {
-    const dir = mountPoint(path.resolve(where))
-    return new MountKeeper({
-      dir,
-      name: mountName(dir),
-      driver: 'plain',
-      provider,
-      readOnly,
-      host: this.#host,
-      log: this.#log,
-      onEnd: (reason) => {
-        if (this.#ending === undefined) console.error(`The mount at ${dir} has ended: ${reason}.`)
-      },
-    })
   }
 }

@@ -107,7 +107,7 @@ class Run {
       driver: command.driver,
       host,
       log: this.#log,
-      onEnd: (reason) => this.#mountEnded(reason),
+      onEnd: ({ reason }) => this.#mountEnded(reason),
     })
     this.ended = new Promise((resolve) => {
       this.#onEnd = resolve

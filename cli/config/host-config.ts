@@ -145,7 +145,7 @@ export function parseHostConfig(text: string, file: string): HostConfig {
       directory: raw.directory,
       tls: raw.tls,
       volumes: raw.volumes,
-      mounts: raw.mounts,
+      ...Object.fromEntries(raw.mounts.map((mount) => [`mounts of ${mount.path}`, mount])),
     },
   }
 }

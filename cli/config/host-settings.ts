@@ -1,8 +1,13 @@
 import { type Settings, type SettingsSource, standardSettings } from '../settings.ts'
 import { type HostConfig, readHostConfig } from './host-config.ts'
 
+export interface HostSettings extends SettingsSource {
+  /** As it was read last. */
+  present(): HostConfig
+}
+
 /** What processes of a host of several take from its file while they run. */
-export function hostSettings(file: string, first: HostConfig): SettingsSource {
+export function hostSettings(file: string, first: HostConfig): HostSettings {
   let present = first
   return {
     file,
@@ -11,6 +16,7 @@ export function hostSettings(file: string, first: HostConfig): SettingsSource {
       return settingsOf(present)
     },
     fixed: () => present.fixed,
+    present: () => present,
   }
 }
 

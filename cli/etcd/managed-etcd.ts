@@ -47,6 +47,8 @@ export function etcdArgs(etcd: ManagedEtcd, state: 'new' | 'existing', cluster: 
     // Watches read anew what they can't follow: an hour of history is plenty.
     '--auto-compaction-mode=periodic',
     '--auto-compaction-retention=1h',
+    // A member that was cut off asks first whether anybody would elect it: else it unseats the leader when it is back.
+    '--pre-vote',
     '--logger=zap',
     '--log-level=warn',
     '--log-outputs=stderr',

@@ -18,8 +18,8 @@ export interface MountKeeperOptions {
   readonly readOnly?: boolean
   readonly host: Host
   readonly log: Log
-  /** It ended, and nobody had asked for it: somebody unmounted it, or it failed. `reason` is for a person. */
-  readonly onEnd: (reason: string) => void
+  /** It ended, and `stop` had not asked for it: somebody unmounted it, or it failed. `reason` is for a person. */
+  readonly onEnd: (end: { readonly reason: string; readonly unmounted: boolean }) => void
 }
 
 /** Keeps the process of one mount of a supervisor. Like a server it outlives a killed `up` and is found again. */
@@ -96,9 +96,10 @@ export class MountKeeper {
     this.#child = undefined
     for (const tell of this.#onceEnded.splice(0)) tell()
     if (this.#stopping) return
-    const said = reason.endsWith('exit code 0') ? 'it was unmounted' : [reason, lastLine(this.#output())].join(': ')
-    this.#options.log.info('mount.ended', { reason: said })
-    this.#options.onEnd(said)
+    const unmounted = reason.endsWith('exit code 0')
+    const said = unmounted ? 'it was unmounted' : [reason, lastLine(this.#output())].join(': ')
+    this.#options.log.info('mount.ended', { dir: this.#options.dir, reason: said })
+    this.#options.onEnd({ reason: said, unmounted })
   }
 
   #file(ending: string): string {

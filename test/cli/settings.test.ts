@@ -44,7 +44,8 @@ for (const [what, text, says] of wrong) {
 void t.test('which changes wait for the next start', async (t) => {
   const before = { 'mount.path': '/cluster', hosts: { alpha: '10.0.0.1' } }
   t.same(needsRestart(before, { ...before, 'mount.path': '/x' }), ['mount.path'])
-  t.same(needsRestart(before, { 'mount.path': '/cluster' }), ['hosts'])
+  t.same(needsRestart(before, { ...before, hosts: {} }), ['hosts'])
+  t.same(needsRestart({ ...before, 'mounts of /a': {} }, before), [], 'a mount that is gone is unmounted at once')
   t.same(needsRestart(before, structuredClone(before)), [])
 })
 
