@@ -29,6 +29,7 @@ export interface ServerOptions {
   readonly log: Log
   readonly timing?: Timing
   readonly sessionTimeoutMs?: number
+  readonly partitionAfterMs?: number
   /** An invariant or the disk broke: standard is to end the process, so that another member goes on. */
   readonly onFatal?: (error: unknown) => void
 }

@@ -11,6 +11,7 @@ import { Rates } from './admin/rates.ts'
 import { FileTimes, HostClock } from './clock.ts'
 import type { Directory } from './directory/directory.ts'
 import { directoryPort } from './directory-port.ts'
+import { type CutOff, Partition } from './partition.ts'
 import { type FileServerMessage, PeerNetwork } from './rpc/peer-network.ts'
 import type { AttachmentPorts } from './session/attachment.ts'
 import { Attachments } from './session/attachments.ts'
@@ -44,6 +45,7 @@ export interface VolumeOptions {
   /** Something broke that must not break: this process has to end, so that another member goes on. */
   readonly onFatal: (error: unknown) => void
   readonly sessionTimeoutMs?: number
+  readonly partitionAfterMs?: number
 }
 
 /** How often the store is asked whether it has caught up, while it lags. */
@@ -73,6 +75,7 @@ export class Volume {
   readonly leader: Leader
   readonly rates = new Rates()
   readonly behind: Behind
+  readonly partition: Partition
   /** The newest record seen. */
   record: Versioned | undefined
   readonly #options: VolumeOptions
@@ -110,6 +113,15 @@ export class Volume {
     this.replica = this.#openReplica(options)
     const { replica } = this
     const commits = this.#commits
+    this.partition = new Partition({
+      now: () => this.clock.now(),
+      serves: () => replica.mayRead(),
+      isWhole: () => store.resync() === undefined,
+      policy: () => this.record?.record.onPartition,
+      askDirectory: () => options.directory.readRecord(volume),
+      log,
+      ...(options.partitionAfterMs !== undefined && { afterMs: options.partitionAfterMs }),
+    })
     const { nowNs } = new FileTimes()
     const now = (): number => this.clock.now()
     const { changed } = this.#roles
@@ -139,11 +151,13 @@ export class Volume {
     this.leader = new Leader({ ...common, ...duties, space, self: node, owner })
     this.#forwards = new Forwards((to, value) => this.peers.tell(to, { $case: 'forward', value }), anyTicket())
     const changes = new Changes({ self: node, replica, decider: this.leader, forwards: this.#forwards, changed })
-    const reads = new Reads({ ...common, self: node, commitAnswers: this.#commitAnswers, changed, changes })
-    const serves = (): boolean => replica.mayRead()
+    const cutOff = (): CutOff => this.partition.cutOff
+    const answers = { commitAnswers: this.#commitAnswers, changed, changes, cutOff }
+    const reads = new Reads({ ...common, self: node, ...answers })
+    const serves = (): boolean => replica.mayRead() || cutOff() !== 'no'
     this.attachments = new Attachments({ now, serves, report: () => this.reportSessions() })
     const { attachments, leases } = this
-    this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, leases, changed }
+    this.attachmentPorts = { self: node, replica, state: store, reads, changes, attachments, leases, changed, cutOff }
   }
 
   #openPeers({ dial, incarnation, log, node, volume }: VolumeOptions): PeerNetwork {
@@ -202,6 +216,7 @@ export class Volume {
 
   /** About once a second. */
   onSecond(): void {
+    this.partition.onSecond()
     this.rates.sample(this.clock.now(), this.replica.status().members)
     this.#watched(this.leader.onTick())
   }

@@ -33,6 +33,8 @@ export interface VolumeView {
   readonly orphans: number
   /** Requests that made a server's code throw. */
   readonly poisoned: number
+  /** A server here has neither directory nor primary, and does what on-partition says; null: none. */
+  readonly cutOff: 'stop' | 'read' | null
 }
 
 export interface MemberView {
@@ -126,6 +128,7 @@ export function assemble(
           ? { freeBytes: Number(best.space.freeBytes), totalBytes: Number(best.space.totalBytes) }
           : null,
         orphans: Number(best?.orphans ?? 0n),
+        cutOff: cutOffOf(replies),
         poisoned: replies.reduce((sum, reply) => sum + Number(reply.poisoned), 0),
       },
     ],
@@ -135,6 +138,13 @@ export function assemble(
       return { path, pid, provider: session?.provider || null }
     }),
   }
+}
+
+/** What the worst off of those who answer does. */
+function cutOffOf(replies: readonly StatusReply[]): VolumeView['cutOff'] {
+  const said = new Set(replies.map(({ cutOff }) => cutOff))
+  if (said.has('stop')) return 'stop'
+  return said.has('read') ? 'read' : null
 }
 
 /** The primary that there is; the record's counts only while nobody who could know better answers. */

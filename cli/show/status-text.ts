@@ -42,7 +42,13 @@ function volumeText(volume: VolumeView, mounts: readonly MountView[], flag: stri
 /** What somebody should do something about, worst first; each with the remedy. */
 function attention(volume: VolumeView, mounts: readonly MountView[], flag: string): string[] {
   const found: string[] = []
-  const { members, primary, space } = volume
+  const { cutOff, members, primary, space } = volume
+  if (cutOff !== null) {
+    const does = cutOff === 'read' ? 'the last known state can be read, changes get EROFS' : 'everything gets EIO'
+    found.push(
+      `Cut off: no directory and no primary is reached from here. on-partition=${cutOff}: ${does}. See to the network.`,
+    )
+  }
   if (primary === null) {
     found.push(
       'No primary: operations wait. It comes by itself once members that have everything run and see each other.',

@@ -52,6 +52,8 @@ export class Connection {
   readonly #beats: number[] = []
   #sinceHeartbeat = 0
   #asked: { readonly round: bigint; readonly orphans: readonly bigint[] } = { round: 0n, orphans: [] }
+  /** The provider's side of a partition has no primary: what it does then; empty: all is well. */
+  cutOff = ''
   /** Measured, smoothed; undefined: not yet. */
   roundTripMs: number | undefined
 
@@ -104,6 +106,7 @@ export class Connection {
       case 'welcome':
         if (this.#welcomed) return this.#lose('it says welcome twice', false)
         this.#welcomed = true
+        this.cutOff = kind.value.cutOff
         return this.#events.onWelcome(kind.value)
       case 'response':
         return this.#events.onResponse(kind.value)
@@ -121,7 +124,8 @@ export class Connection {
     }
   }
 
-  #onHeartbeatReply({ round, orphans, leaseMs }: HeartbeatReply): void {
+  #onHeartbeatReply({ cutOff, round, orphans, leaseMs }: HeartbeatReply): void {
+    this.cutOff = cutOff
     const sentAt = this.#beats.shift()
     if (sentAt === undefined) return this.#lose('it answers what was not said', false)
     this.#measure(this.#now() - sentAt)

@@ -212,7 +212,18 @@ class SessionRouter implements Router {
       pending.slot = slot
       if (slot.session !== this.#slots.session) return this.#fail(pending, this.#fateUnknown())
     }
-    if (this.#connection?.welcomed) this.#send(this.#connection, pending)
+    const connection = this.#connection
+    if (connection?.welcomed !== true) return
+    if (pending.change && connection.cutOff !== '') return this.#refuse(pending, connection.cutOff)
+    this.#send(connection, pending)
+  }
+
+  /** Never sent, a change has certainly had no effect; else nobody here can say (S23). */
+  #refuse(pending: Pending, cutOff: string): void {
+    if (pending.how.patient === true || pending.taking) return // it waits for the partition's end, or for a slot
+    const untouched = pending.sent === 0 && pending.slot?.again !== true
+    const readOnly = untouched && cutOff === 'read'
+    this.#fail(pending, new FsError(readOnly ? 'EROFS' : 'EIO', 'this side of a partition has no primary'))
   }
 
   #given(pending: Pending, slot: Slot): void {
@@ -311,6 +322,9 @@ class SessionRouter implements Router {
     const connection = this.#connection
     if (connection === undefined) this.#seek()
     if (connection?.welcomed !== true) return this.#wait()
+    if (connection.cutOff !== '') {
+      for (const pending of this.#pending.values()) if (pending.change) this.#refuse(pending, connection.cutOff)
+    }
     if (connection.roundTripMs !== undefined) this.#providers.measured(connection.advert.node, connection.roundTripMs)
     if (this.#providers.toMoveTo(connection.advert.node) === undefined) return
     connection.close()

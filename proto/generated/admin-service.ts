@@ -43,6 +43,8 @@ export interface StatusReply {
   orphans: bigint;
   /** Requests that made the server's code throw, refused with EIO since it started. */
   poisoned: bigint;
+  /** stop or read: this server's side of a partition has neither directory nor primary. Empty: it has. */
+  cutOff: string;
   /** Of the server that answers. */
   leases: LeaseStatus | undefined;
 }
@@ -206,6 +208,7 @@ function createBaseStatusReply(): StatusReply {
     space: undefined,
     orphans: 0n,
     poisoned: 0n,
+    cutOff: "",
     leases: undefined,
   };
 }
@@ -253,6 +256,9 @@ export const StatusReply: MessageFns<StatusReply> = {
         throw new globalThis.Error("value provided for field message.poisoned of type uint64 too large");
       }
       writer.uint32(88).uint64(message.poisoned);
+    }
+    if (message.cutOff !== "") {
+      writer.uint32(98).string(message.cutOff);
     }
     if (message.leases !== undefined) {
       LeaseStatus.encode(message.leases, writer.uint32(402).fork()).join();
@@ -359,6 +365,14 @@ export const StatusReply: MessageFns<StatusReply> = {
             }
 
             message.poisoned = reader.uint64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.cutOff = reader.string();
             continue;
           }
           case 50: {

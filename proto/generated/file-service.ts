@@ -79,6 +79,8 @@ export interface Welcome {
   slots: number;
   heartbeatMs: number;
   primary: string;
+  /** See HeartbeatReply. */
+  cutOff: string;
 }
 
 /** Use another provider; when `ended`, the session is over for good (R31). */
@@ -102,6 +104,11 @@ export interface Heartbeat {
 export interface HeartbeatReply {
   round: bigint;
   orphans: bigint[];
+  /**
+   * Neither the directory nor a primary has been heard for long: `read`, reads are of the last state known here, changes are
+   * not to be sent; `stop`, all is refused. Empty: all is well.
+   */
+  cutOff: string;
   /**
    * All leases of this stream hold until so long after the sending of the heartbeat that this answers (each heartbeat has one
    * answer, in order), by the client's monotonic clock. 0: not prolonged; nothing is shortened by it. What had run out when
@@ -1026,7 +1033,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { session: 0n, provider: "", slots: 0, heartbeatMs: 0, primary: "" };
+  return { session: 0n, provider: "", slots: 0, heartbeatMs: 0, primary: "", cutOff: "" };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1048,6 +1055,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.primary !== "") {
       writer.uint32(42).string(message.primary);
+    }
+    if (message.cutOff !== "") {
+      writer.uint32(50).string(message.cutOff);
     }
     return writer;
   },
@@ -1103,6 +1113,14 @@ export const Welcome: MessageFns<Welcome> = {
             }
 
             message.primary = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cutOff = reader.string();
             continue;
           }
         }
@@ -1281,7 +1299,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseHeartbeatReply(): HeartbeatReply {
-  return { round: 0n, orphans: [], leaseMs: 0 };
+  return { round: 0n, orphans: [], cutOff: "", leaseMs: 0 };
 }
 
 export const HeartbeatReply: MessageFns<HeartbeatReply> = {
@@ -1301,6 +1319,9 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
         writer.uint64(v);
       }
       writer.join();
+    }
+    if (message.cutOff !== "") {
+      writer.uint32(26).string(message.cutOff);
     }
     if (message.leaseMs !== 0) {
       writer.uint32(400).uint32(message.leaseMs);
@@ -1346,6 +1367,14 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
             }
 
             break;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cutOff = reader.string();
+            continue;
           }
           case 50: {
             if (tag !== 400) {

@@ -1,6 +1,7 @@
 import type { LeaseStatus, MemberStatus, SessionStatus, StatusReply } from '../../proto/generated/admin-service.ts'
 import type * as replication from '../../replication/status.ts'
 import type { Progress } from '../../replication/work.ts'
+import { cutOffText } from '../session/attachment.ts'
 import { prefixes, sessionKey } from '../store/keys.ts'
 import { decodeSession } from '../store/session-records.ts'
 import type { Volume } from '../volume.ts'
@@ -28,6 +29,7 @@ export async function statusOf(volume: Volume): Promise<StatusReply> {
     space: { freeBytes: BigInt(freeBytes), totalBytes: BigInt(totalBytes) },
     orphans: BigInt(orphans.length),
     poisoned: BigInt(volume.executor.poisoned),
+    cutOff: cutOffText(volume.partition.cutOff),
     leases: leasesHere(volume),
   }
 }

@@ -4,6 +4,7 @@ import type { SessionAlive } from '../../proto/generated/peer-service.ts'
 import type { NodeId } from '../../proto/ids.ts'
 import { routeOf } from '../../proto/route.ts'
 import { origin } from '../../replication/entry.ts'
+import type { CutOff } from '../partition.ts'
 import { sessionCounter, sessionKey } from '../store/keys.ts'
 import { decodeCounter } from '../store/records.ts'
 import type { Attachments } from './attachments.ts'
@@ -29,7 +30,10 @@ export interface AttachmentPorts {
   readonly attachments: Attachments
   readonly leases: VolumeLeases
   readonly changed: () => Promise<void>
+  readonly cutOff: () => CutOff
 }
+
+export const cutOffText = (cutOff: CutOff): string => (cutOff === 'no' ? '' : cutOff)
 
 /** How often a client is to say that it lives, and hears that its provider does. */
 export const heartbeatMs = 150
@@ -138,7 +142,8 @@ export class Attachment {
   async #attach(hello: Hello): Promise<void> {
     const { attachments, changes, replica, self } = this.#ports
     const { role } = replica.status()
-    if (role === 'none' || role === 'resyncing') return this.close(`${self} is not in sync`)
+    if ((role === 'none' || role === 'resyncing') && this.#ports.cutOff() === 'no')
+      return this.close(`${self} is not in sync`)
     this.#leases.greeted(hello)
     if (hello.session !== 0n) this.#resuming = hello.session
     // Whoever waits for what the session may have kept elsewhere hears of it before all else: it keeps nothing any more.
@@ -152,8 +157,12 @@ export class Attachment {
     attachments.add(session, this)
     if (hello.session === 0n) attachments.changed()
     const primary = replica.primary() ?? ''
+    const cutOff = cutOffText(this.#ports.cutOff())
     this.#stream.send({
-      kind: { $case: 'welcome', value: { session, provider: self, slots: slotsMax, heartbeatMs, primary } },
+      kind: {
+        $case: 'welcome',
+        value: { session, provider: self, slots: slotsMax, heartbeatMs, primary, cutOff },
+      },
     })
   }
 
@@ -165,8 +174,9 @@ export class Attachment {
   async #resume(session: bigint): Promise<bigint | 'ended' | undefined> {
     const { changed, replica, state } = this.#ports
     for (let tick = 0; tick < unknownTicks && !this.#greeting.closed; tick++) {
+      const cutOff = this.#ports.cutOff() !== 'no'
+      if ((replica.mayRead() || cutOff) && state.committed.get(sessionKey(session)) !== undefined) return session
       if (replica.mayRead()) {
-        if (state.committed.get(sessionKey(session)) !== undefined) return session
         const counter = state.committed.get(sessionCounter)
         if (counter !== undefined && session < decodeCounter(counter).next) return 'ended'
       }
@@ -228,7 +238,12 @@ export class Attachment {
     const news = this.#asked.round > round ? this.#asked : undefined
     const leaseMs = this.#leases.onHeartbeat(dropped)
     if (this.#leases.isWaiting) attachments.changed()
-    const value = { round: news?.round ?? round, orphans: news === undefined ? [] : [...news.orphans], leaseMs }
+    const value = {
+      round: news?.round ?? round,
+      orphans: news === undefined ? [] : [...news.orphans],
+      leaseMs,
+      cutOff: cutOffText(this.#ports.cutOff()),
+    }
     this.#stream.send({ kind: { $case: 'heartbeatReply', value } })
   }
 }

@@ -7,6 +7,7 @@ import { heldByOthers } from '../filesystem/holds.ts'
 import { operate } from '../filesystem/operate.ts'
 import type { Outcome } from '../filesystem/outcome.ts'
 import { listing } from '../filesystem/readdir.ts'
+import type { CutOff } from '../partition.ts'
 import { inodeKey } from '../store/keys.ts'
 import type { Changes } from './changes.ts'
 import type { Commits } from './commits.ts'
@@ -26,6 +27,7 @@ export interface ReadPorts {
   /** Resolves when something about this member's role may have changed, or soon. */
   readonly changed: () => Promise<void>
   readonly changes: Pick<Changes, 'release'>
+  readonly cutOff: () => CutOff
 }
 
 export interface ReadHow {
@@ -52,6 +54,12 @@ export class Reads {
     while (!wanted.closed && !wanted.cancelled) {
       const standing = replica.standing(seen)
       if (standing === 'lost') return lostSince(commits.here)
+      const cutOff = this.#ports.cutOff()
+      if (cutOff !== 'no') {
+        const stale = await this.#cutOff(caller, call, { session, refused: cutOff === 'stop' || standing === 'ahead' })
+        if (stale === undefined) continue
+        return stale
+      }
       if (standing === 'ahead') {
         // The session has it from the primary, which says so to mirrors only with its next entry, or when it is asked.
         await Promise.race([commits.reached(seen.seq), this.#upToDate()])
@@ -81,6 +89,17 @@ export class Reads {
       asked = await this.#upToDate()
     }
     return this.#failed(new FsError('EINTR', 'nobody waits for it any more'))
+  }
+
+  /** Without a primary: what this member knows to be committed, however old it is, and never older than what was seen (S23). */
+  async #cutOff(
+    caller: Caller,
+    call: FileCall,
+    { session, refused }: { readonly session: bigint; readonly refused: boolean },
+  ): Promise<Answer | undefined> {
+    if (refused) return this.#failed(new FsError('EIO', 'this side of a partition has no primary'))
+    const result = await this.#evaluate(new RecordingView(this.#ports.state.committed), session, caller, call)
+    return result === 'changed meanwhile' ? undefined : result
   }
 
   /** Was anything that the answer depends on touched by an entry of which this mirror doesn't know that it is committed? */

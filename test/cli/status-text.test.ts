@@ -33,6 +33,7 @@ const view = (members: readonly MemberView[], more: Partial<ClusterView['volumes
       space: { freeBytes: 12 * gib, totalBytes: 50 * gib },
       orphans: 0,
       poisoned: 0,
+      cutOff: null,
       ...more,
     },
   ],
@@ -113,6 +114,15 @@ void t.test('no line is wider than 100 columns, whatever stands in it', async (t
   t.ok(widest(text) <= 100, `${widest(text)} columns:\n${text}`)
 })
 
+void t.test('a side without directory and primary is named first, with what it does', async (t) => {
+  const first = (cutOff: 'read' | 'stop'): string =>
+    statusText(view([member('s1'), member('s2', { state: 'down' })], { primary: null, cutOff }), '').split(
+      '\nvolume ',
+    )[0] ?? ''
+  t.match(first('read'), /^! Cut off: [^!]*on-partition=read/)
+  t.match(first('stop'), /^! Cut off: [^!]*on-partition=stop/)
+})
+
 void t.test('progress is by bytes, or by files while no bytes are known, and says how long it takes', async (t) => {
   const resync = { bytesDone: gib, bytesTotal: 4 * gib, filesDone: 5, filesTotal: 10, bytesPerSecond: gib / 10 }
   t.equal(percent(resync), 25)
@@ -128,6 +138,7 @@ const reply = (node: string, more: Partial<StatusReply>): StatusReply => ({
   node,
   role: 'mirror',
   serving: true,
+  cutOff: '',
   members: [],
   sessions: [],
   space: undefined,

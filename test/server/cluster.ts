@@ -6,7 +6,8 @@ import type { Advert } from '../../proto/advert.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
 import { type Incarnation, type NodeId, nodeId } from '../../proto/ids.ts'
 import { standardTiming, type Timing } from '../../replication/ports.ts'
-import { newRecord } from '../../replication/record.ts'
+import { newRecord, type OnPartition } from '../../replication/record.ts'
+import { type Directory, DirectoryUnavailable } from '../../server/directory/directory.ts'
 import { EmbeddedDirectory } from '../../server/directory/embedded.ts'
 import { type RunningServer, startServer } from '../../server/server.ts'
 import { waitFor } from '../fixtures/wait.ts'
@@ -16,6 +17,8 @@ const volume = 'cluster'
 
 export interface ClusterOptions {
   readonly sessionTimeoutMs?: number
+  readonly partitionAfterMs?: number
+  readonly onPartition?: OnPartition
 }
 
 /** Several file servers, their directory and routers, all in this process, on sockets in a temporary folder. */
@@ -30,6 +33,8 @@ export class Cluster {
   readonly #routers: Router[] = []
   readonly #adverts = new Map<NodeId, Advert>()
   #starts = 0
+  /** Servers get no answer from the directory, and hear nothing of it. */
+  directoryAway = false
 
   private constructor(folder: string, directory: EmbeddedDirectory, timing: Timing, options: ClusterOptions) {
     this.folder = folder
@@ -54,7 +59,7 @@ export class Cluster {
     const folder = mkdtempSync(path.join(tmpdir(), 'banyan-server-'))
     const directory = await EmbeddedDirectory.open(path.join(folder, 'directory'))
     const cluster = new Cluster(folder, directory, timing, options)
-    await directory.createRecord(volume, newRecord(names.map(nodeId)))
+    await directory.createRecord(volume, newRecord(names.map(nodeId), 1, options.onPartition))
     await Promise.all(names.map((name) => cluster.startServer(name)))
     await cluster.primary()
     return cluster
@@ -66,7 +71,7 @@ export class Cluster {
       node,
       incarnation: `${name}-${++this.#starts}` as Incarnation,
       volume,
-      directory: this.directory,
+      directory: this.#asServersReachIt(),
       socket: path.join(this.folder, `${name}.sock`),
       stateDir: path.join(this.folder, name),
       host: 'here',
@@ -80,6 +85,26 @@ export class Cluster {
       onFatal: (error) => this.fatal.push(error),
     })
     this.#servers.set(node, server)
+  }
+
+  #asServersReachIt(): Directory {
+    const { directory } = this
+    const reached = <T>(ask: () => Promise<T>): Promise<T> =>
+      this.directoryAway ? Promise.reject(new DirectoryUnavailable('it is away')) : ask()
+    return {
+      readRecord: (...asked) => reached(() => directory.readRecord(...asked)),
+      readRecords: () => reached(() => directory.readRecords()),
+      createRecord: (...asked) => reached(() => directory.createRecord(...asked)),
+      swapRecord: (...asked) => reached(() => directory.swapRecord(...asked)),
+      attestDeath: (...asked) => reached(() => directory.attestDeath(...asked)),
+      advertise: (...asked) => directory.advertise(...asked),
+      watch: (name, watcher) =>
+        directory.watch(name, {
+          record: (versioned) => (this.directoryAway ? undefined : watcher.record(versioned)),
+          death: (...dead) => (this.directoryAway ? undefined : watcher.death(...dead)),
+          providers: (adverts) => (this.directoryAway ? undefined : watcher.providers(adverts)),
+        }),
+    }
   }
 
   /** A clean stop. */

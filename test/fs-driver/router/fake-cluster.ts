@@ -32,6 +32,8 @@ export class FakeCluster implements Transport, ProviderSource {
   /** How often a session was ended by its own wish. */
   endings = 0
   asked: readonly bigint[] = []
+  /** What providers say of their side of a partition. */
+  cutOff = ''
   heard: { readonly round: bigint; readonly open: readonly bigint[] }[] = []
   /** The reply to a change is lost, and so is its provider. */
   dieAfterExecuting = false
@@ -130,12 +132,18 @@ export class FakeCluster implements Transport, ProviderSource {
           return this.#reply(provider, stream, { kind: { $case: 'goodbye', value: { reason: 'ended', ended: true } } })
         }
         const session = asked === 0n ? ++this.#sessions : asked
-        const value = { session, provider: provider.advert.node, slots: 128, heartbeatMs: 150, primary: 's1' }
+        const { cutOff } = this
+        const value = { session, provider: provider.advert.node, slots: 128, heartbeatMs: 150, primary: 's1', cutOff }
         return this.#reply(provider, stream, { kind: { $case: 'welcome', value } })
       }
       case 'heartbeat': {
         this.heard.push({ round: kind.value.round, open: kind.value.openOrphans })
-        const value = { round: this.asked.length > 0 ? 1n : 0n, orphans: [...this.asked], leaseMs: 0 }
+        const value = {
+          round: this.asked.length > 0 ? 1n : 0n,
+          orphans: [...this.asked],
+          leaseMs: 0,
+          cutOff: this.cutOff,
+        }
         return this.#reply(provider, stream, { kind: { $case: 'heartbeatReply', value } })
       }
       case 'endSession':

@@ -2,6 +2,7 @@ import t from 'tap'
 import { errnos } from '../../../proto/errno.ts'
 import { epoch, type NodeId, type Seq, seq } from '../../../proto/ids.ts'
 import { origin, type Position } from '../../../replication/entry.ts'
+import type { CutOff } from '../../../server/partition.ts'
 import type { Answer, FileCall, StatePort, Wanted } from '../../../server/session/ports.ts'
 import { Reads } from '../../../server/session/reads.ts'
 import { RoleWatch } from '../../../server/session/role-watch.ts'
@@ -32,6 +33,7 @@ class Member {
   readonly commitAnswers = new Tickets<Seq | undefined>()
   readonly asked: number[] = []
   readonly reads: Reads
+  cutOff: CutOff = 'no'
 
   constructor(state: Partial<StatePort> = {}) {
     this.memory.primary = 's1' as NodeId
@@ -47,6 +49,7 @@ class Member {
       log: () => {},
       changed: this.roles.changed,
       changes: { release: async () => undefined },
+      cutOff: () => this.cutOff,
     })
   }
 
