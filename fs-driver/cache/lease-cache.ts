@@ -329,11 +329,12 @@ function answerFrom(lease: Lease, call: FileCall, caller: Caller): Answer | unde
   if (call.$case === 'getattr') return attributes && answered({ $case: 'attributes', value: attributes }, lease)
   if (call.$case === 'readlink') return target && answered({ $case: 'data', value: target }, lease)
   if (call.$case === 'listxattr') {
-    const names = lease.xattrNames.get(caller.uid === 0)
+    const names = attributes?.bare === true ? [] : lease.xattrNames.get(caller.uid === 0)
     return names && answered({ $case: 'names', value: { names: [...names] } }, lease)
   }
   if (call.$case === 'getxattr') {
-    const value = lease.xattrs.get(textOf(call.value.name))
+    const name = textOf(call.value.name)
+    const value = lease.xattrs.get(name) ?? (attributes && isWithout(attributes, name) ? 'none' : undefined)
     if (value === undefined) return undefined
     return value === 'none' ? refused('ENODATA', lease) : answered({ $case: 'data', value }, lease)
   }
@@ -342,6 +343,13 @@ function answerFrom(lease: Lease, call: FileCall, caller: Caller): Answer | unde
   return isThere ? answered({ $case: 'attributes', value: attributes }, lease) : undefined
 }
 
+/** Who may read others, and of what, is the server's to say. */
+const isWithout = ({ bare, mode }: Attributes, name: string): boolean =>
+  bare === true &&
+  (name.startsWith('security.') || ((mode & typeMask) !== symlink && name.startsWith('system.posix_acl_')))
+
+const typeMask = 0o170000 // S_IFMT
+const symlink = 0o120000 // S_IFLNK
 const openTruncates = 0o1000 // O_TRUNC of Linux
 
 /** Which opens are alike: the same caller with the same groups, and the same flags. */

@@ -11,6 +11,8 @@ export interface Held {
   readonly term: number
   /** How long the file is, with what is held back; undefined: the next write says it. */
   size: bigint | undefined
+  /** Where the last write ended that was held back under it. */
+  lastEnd: bigint | undefined
   /** Somebody wants it, or nobody needs it: nothing more is held back under it. */
   leaving: boolean
   /** Since then nothing was written. */
@@ -80,6 +82,7 @@ export class Holds {
   /** Something was held back under it, which ends at `end`. */
   wrote(held: Held, end: bigint): void {
     held.usedMs = this.#nowMs()
+    held.lastEnd = end
     if (held.size !== undefined && end > held.size) held.size = end
   }
 
@@ -176,7 +179,7 @@ export class Holds {
   }
 
   #put(given: Pick<Held, 'ino' | 'number' | 'size'>, term: number): void {
-    this.#held.set(given.ino, { ...given, term, leaving: false, usedMs: this.#nowMs() })
+    this.#held.set(given.ino, { ...given, lastEnd: undefined, term, leaving: false, usedMs: this.#nowMs() })
   }
 
   #number(term: number): bigint {

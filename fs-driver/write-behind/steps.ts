@@ -34,6 +34,8 @@ const uniqueOf = (number: bigint): bigint => batchBit | (number << 1n) | 1n
 
 const root = { uid: 0, gid: 0, groups: [], pid: 0 }
 
+type Begun = ReturnType<Coherence['begin']>
+
 interface HeldBatch {
   readonly number: bigint
   readonly steps: HeldStep[]
@@ -68,7 +70,7 @@ export class Steps {
     this.#numbers = new HostNumbers(parts.files.left.at(-1)?.number)
     for (const { number, steps } of parts.files.left) {
       const batch = this.#begin(number)
-      for (const step of steps) this.#put(batch, step)
+      for (const step of steps) this.#put(batch, step, parts.coherence.begin(callOf(step)))
       batch.state = 'closed'
     }
   }
@@ -103,8 +105,19 @@ export class Steps {
     )
   }
 
-  /** @returns false: there is no memory for it */
-  add(held: HeldStep): boolean {
+  /**
+   * `unseen`: the kernel may have what it changes, and must not.
+   *
+   * @returns false: there is no memory for it, or the kernel has it
+   */
+  add(held: HeldStep, { unseen = false } = {}): boolean {
+    const begun = this.#parts.coherence.begin(callOf(held))
+    if ((!unseen || begun.invalidated.includes(held.ino)) && this.#append(held, begun)) return true
+    if (begun.change !== undefined) this.#parts.coherence.abandon(begun.change)
+    return false
+  }
+
+  #append(held: HeldStep, begun: Begun): boolean {
     let batch = this.#batches.at(-1)
     if (batch?.state !== 'open') batch = this.#begin(this.#numbers.next())
     try {
@@ -115,7 +128,7 @@ export class Steps {
       if (batch.steps.length === 0) this.#over(batch)
       return false
     }
-    this.#put(batch, held)
+    this.#put(batch, held, begun)
     if (batch.steps.length >= batchStepsMax || batch.bytes >= batchBytesMax) this.#close(batch)
     return true
   }
@@ -148,9 +161,8 @@ export class Steps {
     return batch
   }
 
-  #put(batch: HeldBatch, held: HeldStep): void {
+  #put(batch: HeldBatch, held: HeldStep, { change, invalidated }: Begun): void {
     const call = callOf(held)
-    const { change, invalidated } = this.#parts.coherence.begin(call)
     if (change !== undefined) batch.changes.push(change)
     for (const ino of invalidated) batch.invalidated.add(ino)
     const bytes = stepBytes + (call.$case === 'write' ? call.value.data.length : 0)

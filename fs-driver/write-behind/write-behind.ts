@@ -7,7 +7,7 @@ import type { Log } from '../log.ts'
 import type { FileCall, FileClient, FileResult, Outcome } from '../router/file-client.ts'
 import type { HoldHolder } from '../router/hold-holder.ts'
 import type { ExtentFile } from './extent-file.ts'
-import { fitsExtent, HeldBack } from './held-back.ts'
+import { fitsExtent, HeldBack, type HeldWrite } from './held-back.ts'
 import { HeldDirectories, type HeldDirectory } from './held-directories.ts'
 import { HeldNames, textOf } from './held-names.ts'
 import { type Held, Holds } from './holds.ts'
@@ -29,6 +29,10 @@ export interface WriteBehindParts {
 }
 
 const tickMs = 50
+/** As a time: the server's own, when it is done there. */
+const latest = 2n ** 63n - 1n
+/** Greater writes go the way of those that continue each other. */
+const scatteredBytesMax = 64 << 10
 /** A hold of a file that nobody writes to is given back after so long, together with others. */
 const idleMs = 500
 /** And one of a directory in which nobody makes anything. */
@@ -117,7 +121,6 @@ export class WriteBehind implements HoldHolder {
     // Else it may have been sent already, and not been answered.
     if (resent) return this.#heldBack.hasInherited(unique) || this.#left.has(unique)
     if (this.#names.write(write, caller, unique)) return true
-    if (this.#steps.isDirty(write.ino)) return false
     const { coherence } = this.#parts
     const held = this.#holds.usable(write.ino, coherence.term)
     if (held === undefined || !coherence.isLeased || coherence.isReading(write.ino)) return false
@@ -126,9 +129,25 @@ export class WriteBehind implements HoldHolder {
     const end = offset + BigInt(data.length)
     if (end > endMax || !fitsExtent({ data, caller })) return false
     const { number: hold } = held
-    if (!this.#heldBack.add({ ino, hold, offset, data, killPrivileges, caller, unique })) return false
+    const one = { ino, hold, offset, data, killPrivileges, caller, unique }
+    if (!(this.#isScattered(held, one) ? this.#addStep(one) : this.#heldBack.add(one))) return false
     this.#holds.wrote(held, end)
     return true
+  }
+
+  /** Writes here and there are sent many at a time; those that continue each other as one. Of a file only either waits. */
+  #isScattered({ lastEnd }: Held, { ino, offset }: HeldWrite): boolean {
+    if (this.#steps.isDirty(ino)) return true
+    return lastEnd !== undefined && offset !== lastEnd && !this.#heldBack.isDirty(ino)
+  }
+
+  #addStep({ caller, data, hold, ino, killPrivileges, offset, unique }: HeldWrite): boolean {
+    if (data.length > scatteredBytesMax || !this.#steps.hasRoom) return false
+    const atNs = this.#time.next(0n) ?? latest
+    // Its time must not take the file's back: it is as old as it was held back long.
+    const value = { ino, offset, data: Buffer.from(data), append: false, killPrivileges, ageNs: 0n }
+    const step = { call: { kind: { $case: 'write', value } }, caller, atNs, under: { ino, number: hold } } as const
+    return this.#steps.add({ unique, ino, step }, { unseen: true })
   }
 
   /** The same for what makes, changes or shows what is made under holds on directories: what it comes to, or undefined. */
@@ -169,6 +188,14 @@ export class WriteBehind implements HoldHolder {
 
   /** The same before locks of a file are asked for. */
   beforeLock(ino: bigint): Promise<void> | undefined {
+    return this.#stepsSent(ino)
+  }
+
+  #isDirty(ino: bigint): boolean {
+    return this.#heldBack.isDirty(ino) || this.#steps.isDirty(ino)
+  }
+
+  #stepsSent(ino: bigint): Promise<void> | undefined {
     return this.#steps.isDirty(ino) ? this.#steps.sent() : undefined
   }
 
@@ -217,7 +244,7 @@ export class WriteBehind implements HoldHolder {
       if (call.$case === 'lookup' && errno === 'ENOENT') {
         this.#directories.isAbsent(call.value.parent, textOf(call.value.name), askedMs)
       }
-      const gone = this.#holds.ended(sent, result, (ino) => this.#heldBack.isDirty(ino))
+      const gone = this.#holds.ended(sent, result, (ino) => this.#isDirty(ino))
       if (gone !== undefined) void this.#release([gone])
     }
     return { call: sent, asked }
@@ -236,7 +263,7 @@ export class WriteBehind implements HoldHolder {
     if (held?.number === number) {
       if (held.leaving) return
       this.#holds.recalled(held)
-      void this.#heldBack.sent([ino]).then(() => this.#release([held]))
+      void Promise.all([this.#heldBack.sent([ino]), this.#stepsSent(ino)]).then(() => this.#release([held]))
     } else if (directory?.number === number) {
       this.#leave(directory)
     } else if (!this.#holds.isAsking(number) && !this.#directories.isAsking(number)) {
@@ -360,7 +387,7 @@ export class WriteBehind implements HoldHolder {
     for (const held of this.#holds.all()) {
       if (idle.length >= releasedAtOnce) break
       if (held.leaving || nowMs() - held.usedMs < idleMs || open.isOpenForWriting(held.ino)) continue
-      if (!this.#heldBack.isDirty(held.ino) && !this.#holds.isChanging(held.ino)) idle.push(held)
+      if (!this.#isDirty(held.ino) && !this.#holds.isChanging(held.ino)) idle.push(held)
     }
     if (idle.length === 0) return
     for (const held of idle) held.leaving = true

@@ -321,7 +321,11 @@ export interface Attributes {
   ctimeNs: bigint;
   btimeNs: bigint;
   /** FS_*_FL of linux/fs.h, as lsattr(1) shows them. */
-  flags?: number | undefined;
+  flags?:
+    | number
+    | undefined;
+  /** It has no extended attributes, ACLs among them. Said by lookup, getattr and readdir; elsewhere absent: not known. */
+  bare?: boolean | undefined;
 }
 
 /** `hold`: the number of the hold that was wanted, if the session has it now. */
@@ -2811,6 +2815,7 @@ function createBaseAttributes(): Attributes {
     ctimeNs: 0n,
     btimeNs: 0n,
     flags: undefined,
+    bare: undefined,
   };
 }
 
@@ -2878,6 +2883,9 @@ export const Attributes: MessageFns<Attributes> = {
     }
     if (message.flags !== undefined) {
       writer.uint32(160).uint32(message.flags);
+    }
+    if (message.bare !== undefined) {
+      writer.uint32(168).bool(message.bare);
     }
     return writer;
   },
@@ -2997,6 +3005,14 @@ export const Attributes: MessageFns<Attributes> = {
             }
 
             message.flags = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.bare = reader.bool();
             continue;
           }
         }

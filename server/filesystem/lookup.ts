@@ -1,8 +1,9 @@
 import type { Caller, Lookup } from '../../proto/generated/file-service.ts'
 import { demandName, searchable } from './directory.ts'
-import { entryReply, loadInode } from './inode.ts'
+import { loadInode } from './inode.ts'
 import { checkName, isDot, isDotDot } from './name.ts'
 import type { Outcome } from './outcome.ts'
+import { shown } from './shown.ts'
 import type { View } from './view.ts'
 
 /** One step of a path. @throws FsError ESTALE, ENOTDIR, EACCES, ENOENT, ENAMETOOLONG, EINVAL */
@@ -14,5 +15,5 @@ export function lookup(view: View, caller: Caller, op: Lookup): Outcome {
     : isDotDot(op.name)
       ? directory.inode.parent
       : demandName(view, op.parent, op.name).ino
-  return { reply: entryReply(ino, loadInode(view, ino)), effects: [] }
+  return { reply: { $case: 'entry', value: { attributes: shown(view, ino, loadInode(view, ino)) } }, effects: [] }
 }

@@ -4,9 +4,10 @@ import type { Key } from '../../proto/ids.ts'
 import { dentriesKey, dentriesPrefix, inodeKey, nameHashMax, parseKey } from '../store/keys.ts'
 import { type Dentry, decodeDentries, decodeInode, type Inode, typeDirectory } from '../store/records.ts'
 import { demandAlive } from './directory.ts'
-import { asBuffer, attributes, loadInode } from './inode.ts'
+import { asBuffer, loadInode } from './inode.ts'
 import { isDirectory } from './mode.ts'
 import type { Outcome } from './outcome.ts'
+import { shown } from './shown.ts'
 import type { View } from './view.ts'
 
 /**
@@ -82,7 +83,7 @@ const nameEntry = ({ name, ino, type }: Dentry): Pick<DirectoryEntry, 'name' | '
 /** None if it is gone: the caller looks it up, or does without. */
 function find(view: View, ino: bigint): DirectoryEntry['attributes'] {
   const value = view.get(inodeKey(ino))
-  return value === undefined ? undefined : attributes(ino, decodeInode(value))
+  return value === undefined ? undefined : shown(view, ino, decodeInode(value))
 }
 
 const answer = (

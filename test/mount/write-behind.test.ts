@@ -106,6 +106,33 @@ void t.test('what a driver held back when it was killed is written by the next, 
   t.equal(await there.ask('same("killed", 7500)'), 'same')
 })
 
+void t.test('writes here and there are seen everywhere, and outlive the driver', async (t) => {
+  t.comment(`BANYAN_SEED=${seed}`)
+  await here.ask(`
+import random
+r = random.Random(${seed}); size = 1 << 20; model = bytearray(size)
+f = os.open("scattered", os.O_CREAT | os.O_RDWR); os.pwrite(f, bytes(size), 0)
+def scatter(n):
+    for _ in range(n):
+        at = r.randrange(size - 5000); data = bytes([r.randrange(256)]) * r.randrange(1, 5000)
+        os.pwrite(f, data, at); model[at:at + len(data)] = data
+def digest(): return hashlib.sha256(bytes(model)).hexdigest()`)
+  const read = 'hashlib.sha256(open("scattered", "rb").read()).hexdigest()'
+  for (let round = 0; round < 5; round++) {
+    await here.ask('scatter(150)')
+    const wanted = await here.ask('digest()')
+    t.equal(await (round % 2 === 0 ? there : here).ask(read), wanted, `round ${round}`)
+  }
+  for (let round = 0; round < 3; round++) {
+    const scattering = here.ask('scatter(1500)')
+    await killDriver(cluster.tree)
+    t.equal(await scattering, null, 'no error')
+    t.equal(await there.ask(read), await here.ask('digest()'), `after kill ${round + 1}`)
+  }
+  await here.ask('began = time.monotonic(); scatter(1000); took = time.monotonic() - began; os.fsync(f); os.close(f)')
+  t.comment(`a scattered write: ${((Number(await here.ask('took')) / 1000) * 1e6).toFixed(0)} us`)
+})
+
 void t.test('and through the death of the primary', async (t) => {
   const primary = await cluster.primary()
   await here.ask('f = os.open("taken-over", os.O_CREAT | os.O_WRONLY | os.O_APPEND)')

@@ -325,7 +325,8 @@ void t.test('what is held back is what servers would have made of it, one after 
         for (const [ino, said] of held.said) {
           const result = serve(held.volume, { $case: 'getattr', value: { ino } }, root)
           const now = attributesIn(result)
-          if (textOf(now) !== textOf(said)) throw new Error(`said ${textOf(said)}, is ${textOf(now)}`)
+          if (now === undefined || textOf({ ...now, bare: said.bare }) !== textOf(said))
+            throw new Error(`said ${textOf(said)}, is ${textOf(now)}`)
         }
         const broken = violations(held.volume.values).filter((one) => !one.includes('by session 1, which is not there'))
         const wrong = [...broken, ...held.failed]

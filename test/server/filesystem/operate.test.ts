@@ -52,7 +52,11 @@ void t.test('an operation looks at a few keys and puts a few, however large the 
     [6, 4],
     'counter, inode, name, directory; a default ACL is looked for',
   )
-  t.same(cost({ $case: 'lookup', value: { parent: dir, name } }), [3, 0])
+  t.same(
+    cost({ $case: 'lookup', value: { parent: dir, name } }),
+    [4, 0],
+    'directory, name, inode, whether it has xattrs',
+  )
   t.same(cost({ $case: 'unlink', value: { parent: dir, name } }), [5, 4], 'name, directory, inode, orphan')
   const moved = { parent: dir, name, newParent: 1n, newName: name, flags: 0 }
   t.same(cost({ $case: 'rename', value: moved })[1], 5, 'two names, two directories, inode')
