@@ -3,6 +3,7 @@ import type { Advert } from '../proto/advert.ts'
 import { type Dial, overUnixSockets } from '../proto/channel.ts'
 import type { Incarnation, NodeId } from '../proto/ids.ts'
 import { type Log, standardTiming, type Timing } from '../replication/ports.ts'
+import { isDrained } from '../replication/record.ts'
 import type { Directory } from './directory/directory.ts'
 import { adminService } from './rpc/admin-service.ts'
 import { fileService } from './rpc/file-service.ts'
@@ -106,7 +107,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 /** Resolves when another member leads, or nobody is there to, or after a while in any case. */
 async function handedOver(volume: Volume): Promise<void> {
   const { replica, node } = volume
-  const heir = replica.status().members.find((member) => member.state === 'in-sync' && member.node !== node)
+  const record = volume.record?.record
+  const heirs = replica.status().members.filter((member) => member.state === 'in-sync' && member.node !== node)
+  const heir = heirs.find((member) => record !== undefined && !isDrained(record, member.node)) ?? heirs[0]
   if (replica.primary() !== node || heir === undefined) return
   volume.step(() => replica.handOver(heir.node))
   const end = volume.clock.now() + handOverMs

@@ -26,6 +26,24 @@ async function listed(): Promise<Listed> {
   return expect(volume, 'no volume is listed')
 }
 
+void t.test('every server is restarted, one after the other, and nobody notices', async (t) => {
+  const rolled = join(cluster.tree, 'rolled')
+  const load = await RunningLoad.start(cluster.folder, [{ id: 'b', directory: rolled }])
+  await load.progress(100)
+  for (const name of ['s1', 's2', 's3']) {
+    await cluster.mustBanyan(['node', 'drain', name], { limitMs: 60_000 })
+    t.not((await listed()).primary, name, `${name} leads nothing when it is stopped`)
+    await cluster.stopServer(name)
+    await load.progress(20)
+    await cluster.startServer(name)
+    await cluster.mustBanyan(['node', 'drain', name, '--end'], { limitMs: 60_000 })
+    await cluster.inSync()
+    await load.progress(20)
+  }
+  t.same((await listed()).drained, [])
+  t.same(await loadFaults(rolled, await load.stop()), [])
+})
+
 void t.test('a mirror is added, the primary drained and taken out, all under load', async (t) => {
   const load = await RunningLoad.start(cluster.folder, [{ id: 'a', directory }])
   await load.progress(100)
