@@ -170,7 +170,16 @@ function checkNames({ hosts, mounts, volumes }: Raw, refuse: Refuse): void {
   }
 }
 
-function checkTls({ hosts, node, tls }: Raw, refuse: Refuse): void {
+function checkTls({ directory, hosts, node, tls }: Raw, refuse: Refuse): void {
+  const open = Array.isArray(directory.etcd) ? directory.etcd.map((url) => new URL(url)) : []
+  const exposed = open.find(({ hostname, protocol }) => protocol === 'http:' && !isLoopback(bare(hostname)))
+  if (exposed !== undefined) {
+    refuse(
+      ['directory', 'etcd'],
+      `is reached without encryption, and ${exposed.hostname} is not this machine`,
+      'Write https://',
+    )
+  }
   if (tls.plaintext === undefined) return
   if (tls.folder !== undefined) {
     refuse(['tls', 'plaintext'], 'stands beside folder', 'Take plaintext out, and the certificates are used')
@@ -180,6 +189,9 @@ function checkTls({ hosts, node, tls }: Raw, refuse: Refuse): void {
   const far = all.find((at) => !isLoopback(parseAddress(at)?.host ?? ''))
   if (far !== undefined) refuse(['tls', 'plaintext'], `is for loopback only, and ${far} is none`, remedy)
 }
+
+/** Without the brackets of IPv6. */
+const bare = (host: string): string => host.replaceAll(/[[\]]/g, '')
 
 function directoryOf({ directory, hosts }: Raw, refuse: Refuse): DirectoryConfig {
   const { embedded, etcd } = directory

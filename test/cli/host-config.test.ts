@@ -91,6 +91,12 @@ const wrong: readonly (readonly [what: string, from: string | RegExp, to: string
     'plaintext',
     /tls\.plaintext is for loopback only, and 10\.0\.0\.1.*banyan cert/,
   ],
+  [
+    'an etcd without encryption',
+    /embedded.*/,
+    'etcd = ["http://[fd00::1]:2379"]',
+    /directory\.etcd is reached without encryption.*https/,
+  ],
   ['an unknown level', '# level = "info"', 'level = "loud"', /log\.level .*level = "info"/],
 ]
 
