@@ -47,7 +47,10 @@ const restMs = 2_000
 /** Who makes so many names in a directory in so short a time will make more. */
 const manyNames = 2
 const manyWithinMs = 2_000
+/** Names remembered of one directory, and of all. */
 const namesMax = 100_000
+const allNamesMax = 500_000
+const lookEvery = 10_000
 const absentMax = 1024
 /** Directories of which it is remembered what was sent lately. */
 const sentMax = 1024
@@ -61,6 +64,8 @@ export class HeldDirectories {
   readonly #askingFor = new Set<bigint>()
   readonly #sent = new Map<bigint, Sent>()
   readonly #recalled = new Restless(restMs)
+  /** Remembered ever. */
+  #names = 0
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs
@@ -234,6 +239,19 @@ export class HeldDirectories {
     held.absent.delete(name)
     held.names?.add(name)
     if ((held.names?.size ?? 0) > namesMax) held.names = undefined
+    this.#names++
+    if (this.#names % lookEvery === 0) this.#forgetNames()
+  }
+
+  /** Of the fullest first. */
+  #forgetNames(): void {
+    const listed = [...this.#held.values()].filter(({ names }) => names !== undefined)
+    let all = listed.reduce((sum, { names }) => sum + (names?.size ?? 0), 0)
+    for (const held of listed.sort((a, b) => (b.names?.size ?? 0) - (a.names?.size ?? 0))) {
+      if (all <= allNamesMax) return
+      all -= held.names?.size ?? 0
+      held.names = undefined
+    }
   }
 
   #put(held: HeldDirectory): void {
