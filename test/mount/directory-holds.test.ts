@@ -183,7 +183,7 @@ for n in range(300):
 
 void t.test('who waits for a driver that is stopped does so for a while, and what is lost is said', async (t) => {
   await begin('stopped')
-  await here.ask('make_all(0, 60); os.sync()')
+  await here.ask('make_all(0, 60); d = os.open(tree, os.O_RDONLY); os.fsync(d); os.close(d)')
   await here.ask('f = os.open(tree + "/last", os.O_CREAT | os.O_EXCL | os.O_WRONLY); os.write(f, b"x")')
   const driver = expect(driverOf(cluster.tree), 'the mount has no driver')
   cluster.signal(driver, 'SIGSTOP')
