@@ -9,19 +9,17 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Cluster, type Test } from '../test/fixtures/cluster.ts'
 import { checkout } from '../test/fixtures/program.ts'
 import { benchTable, failures, type Measured, type Results } from './bench/table.ts'
+import { scriptOptions } from './options.ts'
 import { withOwnCluster } from './own-cluster.ts'
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    runs: { type: 'string' },
-    only: { type: 'string' },
-    write: { type: 'boolean', default: false },
-  },
+const { values: options } = scriptOptions('Use: npm run bench -- [--quick] [--runs N] [--only A,B] [--write]', {
+  quick: { type: 'boolean', default: false },
+  runs: { type: 'string' },
+  only: { type: 'string' },
+  write: { type: 'boolean', default: false },
 })
 
 const workloads = join(checkout, 'scripts/bench/workloads.py')

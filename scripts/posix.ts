@@ -6,19 +6,17 @@
  * DIR is a built checkout of pjdfstest, which is no part of this repository. Exit code 0: all checks passed.
  */
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Cluster, type Test } from '../test/fixtures/cluster.ts'
 import { mustRun } from '../test/fixtures/run.ts'
+import { scriptOptions } from './options.ts'
 import { withOwnCluster } from './own-cluster.ts'
 import { Killer } from './posix/killer.ts'
 import { runSuiteFile, suiteFiles } from './posix/suite.ts'
 
 const usage = 'Use: npm run posix -- DIR [--only chmod,open/0] [--kill mirror|primary] [--on DIRECTORY]'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { only: { type: 'string' }, kill: { type: 'string' }, on: { type: 'string' } },
-})
+const options = { only: { type: 'string' }, kill: { type: 'string' }, on: { type: 'string' } } as const
+const { values, positionals } = scriptOptions(usage, options, { positionals: true })
 
 const passed = await withOwnCluster(posix, (message) => `banyan: ${message}`)
 process.exitCode = passed ? 0 : 1

@@ -1,5 +1,6 @@
 import { mixNames } from '../test/simulation/mixes.ts'
 import { mixOf, type Report, replayCommand, Simulation, type SimulationOptions } from '../test/simulation/simulation.ts'
+import { scriptOptions } from './options.ts'
 
 /** `npm run simulate -- --seeds N --from S [--faults MIX] [--trace]`: runs seeds, and shows what goes wrong. */
 interface Options {
@@ -10,35 +11,41 @@ interface Options {
   readonly keepGoing: boolean
 }
 
-const usage = `usage: npm run simulate -- [--from SEED] [--seeds COUNT] [--faults ${mixNames.join('|')}] [--trace] [--keep-going]`
+const usage = `Use: npm run simulate -- [--from SEED] [--seeds COUNT] [--faults ${mixNames.join('|')}] [--trace] [--keep-going]`
 
-function parse(words: readonly string[]): Options {
-  const value = (name: string): string | undefined => {
-    const at = words.indexOf(`--${name}`)
-    return at === -1 ? undefined : words[at + 1]
+function parse(): Options {
+  const { values } = scriptOptions(usage, {
+    from: { type: 'string', default: '1' },
+    seeds: { type: 'string', default: '100' },
+    faults: { type: 'string' },
+    trace: { type: 'boolean', default: false },
+    'keep-going': { type: 'boolean', default: false },
+  })
+  const { trace } = values
+  const [from, seeds] = [Number(values.from), Number(values.seeds)]
+  const faults = mixNames.find((name) => name === values.faults)
+  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(seeds) || (values.faults !== undefined && !faults)) {
+    process.stderr.write(`${usage}\n`)
+    process.exit(2)
   }
-  const faults = value('faults')
-  const known = mixNames.find((name) => name === faults)
-  const from = Number(value('from') ?? 1)
-  const seeds = Number(value('seeds') ?? 100)
-  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(seeds) || (faults !== undefined && known === undefined)) {
-    throw new Error(usage)
-  }
-  return { from, seeds, faults: known, trace: words.includes('--trace'), keepGoing: words.includes('--keep-going') }
+  return { from, seeds, faults, trace, keepGoing: values['keep-going'] }
 }
 
 function main(): void {
-  const options = parse(process.argv.slice(2))
+  const options = parse()
   const { faults } = options
   let failed = 0
   let virtualMs = 0
   let slowest = 0
+  let [heldBack, fences] = [0, 0]
   const events = new Map<string, number>()
   const startedAt = performance.now()
   for (let seed = options.from; seed < options.from + options.seeds; seed++) {
     const how = { seed, ...(faults === undefined ? {} : { faults }) }
     const report = new Simulation({ ...how, trace: options.trace ? 'lines' : 'off' }).run()
     virtualMs += report.virtualMs
+    heldBack += report.heldBack
+    fences += report.fences
     slowest = Math.max(slowest, report.healedMs)
     for (const [event, count] of report.events) events.set(event, (events.get(event) ?? 0) + count)
     if (options.trace) process.stdout.write(`${report.trace.join('\n')}\n`)
@@ -51,7 +58,7 @@ function main(): void {
   process.stdout.write(`${[...events].map(([event, count]) => `${event} ${count}`).join(', ')}\n`)
   process.stdout.write(
     `${options.seeds} seeds, ${failed} failed; ${Math.round(virtualMs / 1000)} s of virtual time in ${seconds.toFixed(1)} s; ` +
-      `slowest recovery ${Math.round(slowest)} ms\n`,
+      `slowest recovery ${Math.round(slowest)} ms; ${heldBack} writes held back, ${fences} holds taken away\n`,
   )
   if (failed > 0) process.exitCode = 1
 }

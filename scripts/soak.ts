@@ -2,13 +2,16 @@
 // other: ever new seeds of the simulator, requests of the kernel with anything in them, every kind of change seen from a second
 // mount, then the tests on real mounts. Ends at the first failure, with what replays it.
 import { spawn } from 'node:child_process'
-import { parseArgs } from 'node:util'
+import { scriptOptions } from './options.ts'
 
 /** Of one round: about five minutes on two cores. */
 const seedsEachRound = 5000
 const minutesStandard = 60
 
-const { values } = parseArgs({ options: { minutes: { type: 'string' }, from: { type: 'string' } } })
+const { values } = scriptOptions('Use: npm run soak -- [--minutes N] [--from SEED]', {
+  minutes: { type: 'string' },
+  from: { type: 'string' },
+})
 const minutes = Number(values.minutes ?? minutesStandard)
 /**
  * Tests that take as many rounds as one likes, one by one, each with its own limit of time: mutated requests, as many to the

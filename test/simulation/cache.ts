@@ -16,6 +16,8 @@ export interface CacheWorld {
   send(to: NodeId, call: LeaseCall, onAnswer: (answer: Answer) => void): void
   /** Attached, or not any more. */
   changed(): void
+  /** Somebody wants a hold. */
+  wanted(object: string, number: number): void
 }
 
 const beatMs = 150
@@ -39,6 +41,8 @@ export class Cache {
   #early = new Map<number, () => void>()
   #until = Number.NEGATIVE_INFINITY
   #heardAt = 0
+  /** Changes when leases are lost. */
+  term = 1
 
   constructor(client: string, world: CacheWorld, random: Prng) {
     this.#client = client
@@ -51,9 +55,13 @@ export class Cache {
     return this.#isAttached ? this.#stream : undefined
   }
 
+  get isLeased(): boolean {
+    return this.#world.now() < this.#until
+  }
+
   /** What may be answered without asking anybody. */
   get(object: string): Kept | undefined {
-    return this.#world.now() < this.#until ? this.#kept.get(object) : undefined
+    return this.isLeased ? this.#kept.get(object) : undefined
   }
 
   /** Of which there is something. */
@@ -97,6 +105,7 @@ export class Cache {
   }
 
   leave(): void {
+    this.term += 1
     this.#kept.clear()
     this.#early.clear()
     this.#until = Number.NEGATIVE_INFINITY
@@ -127,6 +136,7 @@ export class Cache {
 
   onPush(push: Push): void {
     this.take(push.stream, push.frame, () => {
+      if (push.wanted !== undefined) return this.#world.wanted(push.wanted.object, push.wanted.number)
       if (push.everything) this.#kept.clear()
       for (const object of push.objects) this.#kept.delete(object)
       const answer = (): void => {
@@ -158,7 +168,10 @@ export class Cache {
 
   /** What had run out is not brought back. */
   #prolong(until: number): void {
-    if (this.#world.now() >= this.#until) this.#kept.clear()
+    if (!this.isLeased) {
+      this.term += 1
+      this.#kept.clear()
+    }
     this.#until = Math.max(this.#until, until)
   }
 

@@ -47,8 +47,8 @@ function checkSame(node: NodeId, found: readonly string[], wanted: readonly stri
 /** Every change that was answered is there, unless it was lost with the power of all hosts; none is there twice. */
 export function checkAcknowledged(history: readonly Done[], oracle: Oracle): void {
   const lostAt = oracle.losses.at(-1)?.at ?? Number.NEGATIVE_INFINITY
-  for (const { request, returned, result } of history) {
-    if (request === undefined || result === undefined || returned <= lostAt) continue
+  for (const { request, returned, result, isLost } of history) {
+    if (isLost === true || request === undefined || result === undefined || returned <= lostAt) continue
     if (oracle.seqOf(request) !== undefined) continue
     throw new Violation('acknowledged', 'R4', `request ${requestName(request)} was answered '${result}' and is gone`)
   }
@@ -74,6 +74,7 @@ export function checkLinearizable(history: readonly Done[], oracle: Oracle): voi
     const calls = history.filter(
       (done) =>
         done.invoked < end &&
+        done.isLost !== true &&
         (done.request === undefined ? done.invoked >= from : there.has(requestName(done.request))),
     )
     const hints = calls.map((done) =>

@@ -1,11 +1,13 @@
 import type { NodeId, Seq } from '../../proto/ids.ts'
 import { origin, type Position } from '../../replication/entry.ts'
 import { Cache, type Kept } from './cache.ts'
-import { type Op, randomOp } from './operations.ts'
+import type { Hold } from './holds.ts'
+import { type Op, randomChange, randomOp } from './operations.ts'
 import type { Prng } from './random.ts'
 import type { Answer, Call, Push, RequestId, StreamId } from './session.ts'
 import type { Timeline } from './timeline.ts'
 import { Violation } from './violation.ts'
+import { type HolderSession, WriteBack } from './write-back.ts'
 
 /** One operation of a client, as the client saw it. */
 export interface Done {
@@ -17,6 +19,8 @@ export interface Done {
   result: string | undefined
   /** Of a read: the position of the state it was answered from. */
   at: Seq | undefined
+  /** It was held back and never made, and that was right. */
+  isLost?: true
 }
 
 export interface ClientWorld {
@@ -29,6 +33,10 @@ export interface ClientWorld {
   known(): Seq
   send(client: string, to: NodeId, call: Call, knownThen: Seq, onAnswer: (answer: Answer) => void): void
   acknowledged(request: RequestId): void
+  /** What a client held back was refused. @throws Violation if its hold was not taken away */
+  heldInVain(client: string, object: string, hold: Hold): void
+  /** A client has answered a write by itself. @throws Violation if it does not hold the object */
+  heldBack(client: string, object: string, hold: Hold): void
   onPush(client: string, take: (push: Push) => void): void
   /** A client has answered by itself, from what it had been told. */
   answeredFromCache(client: string, op: Op, kept: Kept): void
@@ -55,14 +63,18 @@ export interface ClientProfile {
 export interface ClientHost {
   readonly rate: number
   readonly random: Prng
+  /** Holds back writes (write-behind): with luck of its own. */
+  readonly holder: Prng | undefined
 }
+
+/** Mean time between two deaths of a driver that holds writes back, and how long some of them are stopped. */
+const deathMs = 5000
+const longFreezeMs = [6000, 9000] as const
 
 /** Mean time between two reads of what a client keeps, beside its own. */
 const pollMs = 30
 
-interface Session {
-  readonly name: string
-  readonly losses: number
+interface Session extends HolderSession {
   over: boolean
 }
 
@@ -82,6 +94,9 @@ export class Client {
   #count = 0
   #busy = 0
   readonly #cache: Cache | undefined
+  readonly #back: WriteBack | undefined
+  /** Counts the deaths of its driver: what was said to one is not heard by the next. */
+  #life = 1
   /** How often all had been lost before what is kept. */
   #keptSince = 0
   #session: Session | undefined
@@ -96,6 +111,8 @@ export class Client {
     this.#provider = random.pick(world.nodes)
     this.#isForgetful = random.chance(profile.forgetful)
     if (host.random.chance(profile.caches)) this.#cache = this.#newCache(host)
+    if (this.#cache !== undefined && host.holder !== undefined)
+      this.#back = this.#newBack(this.#cache, host, host.holder)
     this.#open()
   }
 
@@ -104,7 +121,7 @@ export class Client {
     return this.#keptSince === this.#world.losses() ? this.#cache?.get(object) : undefined
   }
 
-  #newCache({ rate, random }: ClientHost): Cache {
+  #newCache({ rate, random, holder }: ClientHost): Cache {
     const { timeline } = this.#world
     const cache = new Cache(
       this.name,
@@ -115,6 +132,7 @@ export class Client {
           this.#world.send(this.name, to, call, 0 as Seq, (answer) => this.#awake(() => onAnswer(answer)))
         },
         changed: () => this.#reattach(),
+        wanted: (object, number) => this.#back?.wanted(object, number),
       },
       random,
     )
@@ -123,7 +141,9 @@ export class Client {
       timeline.after(random.exponential(this.#profile.freezeMs), () => {
         if (this.#world.ending()) return
         this.#piled ??= []
-        timeline.after(random.between(50, 2500), () => {
+        const usualMs = random.between(50, 2500)
+        const isLong = holder?.chance(0.25) === true
+        timeline.after(isLong ? holder.between(...longFreezeMs) : usualMs, () => {
           this.#thaw()
           freeze()
         })
@@ -132,6 +152,48 @@ export class Client {
     freeze()
     this.#poll(cache, random)
     return cache
+  }
+
+  #newBack(cache: Cache, { rate }: ClientHost, random: Prng): WriteBack {
+    const { timeline } = this.#world
+    const back = new WriteBack(
+      {
+        cache,
+        now: () => timeline.now * rate,
+        after: (delayMs, then) => this.#after(delayMs, then),
+        change: ({ session, ...how }, take) => {
+          this.#call(
+            (stream) => ({ kind: 'change', ...how, ...stream }),
+            (answer) => {
+              if (answer.kind === 'again' || answer.kind === 'lost' || answer.kind === 'prolonged') return false
+              take(answer)
+              if (answer.kind === 'refused') this.#refused(session, answer.why)
+              return true
+            },
+          )
+        },
+        begin: (op, request) => this.#begin(op, request),
+        written: (request) => this.#world.acknowledged(request),
+        heldBack: (object, hold) => this.#world.heldBack(this.name, object, hold),
+        lost: (done, object, hold) => {
+          this.#world.heldInVain(this.name, object, hold)
+          done.isLost = true
+        },
+      },
+      random,
+    )
+    const die = (): void => {
+      timeline.after(random.exponential(deathMs), () => {
+        if (this.#world.ending()) return
+        this.#life += 1
+        cache.leave()
+        back.died()
+        this.#reattach()
+        die()
+      })
+    }
+    die()
+    return back
   }
 
   /** Other programs on this host look again at what is kept here, as often as they like. */
@@ -179,9 +241,14 @@ export class Client {
     this.#cache.attach(session.name, this.#provider)
   }
 
+  /** Writes that it answered by itself. */
+  get heldBack(): number {
+    return this.#back?.count ?? 0
+  }
+
   /** Nothing is under way. */
   get idle(): boolean {
-    return this.#busy === 0 && !this.#opening
+    return this.#busy === 0 && !this.#opening && this.#back?.idle !== false
   }
 
   #open(): void {
@@ -207,10 +274,15 @@ export class Client {
   #next(session: Session, slot: number, seq: number): void {
     this.#after(this.#random.exponential(this.#profile.thinkMs), () => {
       if (session.over || this.#world.ending()) return
-      if (this.#random.chance(this.#profile.renewShare)) return this.#renew(session)
+      if (this.#random.chance(this.#profile.renewShare) && this.#back?.idle !== false) return this.#renew(session)
       if (this.#random.chance(this.#profile.flushShare)) return this.#flush(session, slot, seq)
       this.#count += 1
-      const op = randomOp(this.#random, `${this.name}.${this.#count}`, this.#profile.readShare, this.#lastRead)
+      const id = `${this.name}.${this.#count}`
+      const favourite = this.#back?.favourite(session)
+      const op =
+        favourite === undefined
+          ? randomOp(this.#random, id, this.#profile.readShare, this.#lastRead)
+          : randomChange(this.#random, favourite, id, this.#lastRead)
       if (op.kind === 'read') this.#read(session, slot, seq, op)
       else this.#change(session, { session: session.name, slot, seq }, op)
     })
@@ -219,6 +291,11 @@ export class Client {
   #read(session: Session, slot: number, seq: number, op: Op): void {
     if (this.#readKept(op)) return this.#next(session, slot, seq)
     const done = this.#begin(op, undefined)
+    this.#whenWritten(op.object, () => this.#askRead(session, slot, seq, done))
+  }
+
+  #askRead(session: Session, slot: number, seq: number, done: Done): void {
+    const { op } = done
     this.#call(
       (stream) => ({ kind: 'read', op, seen: this.#isForgetful ? origin : this.#seen, ...stream }),
       (answer, { asked, losses }) => {
@@ -238,24 +315,43 @@ export class Client {
   }
 
   #change(session: Session, request: RequestId, op: Op): void {
+    if (this.#back?.takes(session, op) === true) return this.#next(session, request.slot, request.seq)
     const done = this.#begin(op, request)
+    this.#whenWritten(op.object, () => this.#askChange(session, request, done))
+  }
+
+  #askChange(session: Session, request: RequestId, done: Done): void {
+    const { op } = done
+    const take = this.#back?.wish(session, op)
+    const wish = take === undefined ? {} : { take }
     this.#cache?.changes(op.object)
     this.#call(
-      (stream) => ({ kind: 'change', request, op, ...stream }),
+      (stream) => ({ kind: 'change', request, op, ...wish, ...stream }),
       (answer) => {
         if (answer.kind === 'again' || answer.kind === 'lost' || answer.kind === 'prolonged') return false
         this.#cache?.changed(op.object)
+        const result = this.#back?.granted(session, op.object, take, answer.kind === 'done' ? answer.result : '')
         if (answer.kind === 'refused') return this.#refused(session, answer.why)
         this.#world.acknowledged(request)
-        this.#finish(done, answer)
+        this.#finish(done, result === undefined ? answer : { ...answer, result })
         this.#next(session, request.slot, request.seq + 1)
         return true
       },
     )
   }
 
+  /** When nothing is held back here that it would not see. */
+  #whenWritten(object: string, then: () => void): void {
+    if (this.#back === undefined) return then()
+    this.#busy += 1
+    this.#back.before(object, () => {
+      this.#busy -= 1
+      then()
+    })
+  }
+
   /** Refused rightly only when the session was ended by ourselves, or lost with the power of all hosts. */
-  #refused(session: Session, why: string): boolean {
+  #refused(session: HolderSession, why: string): boolean {
     if (!session.over && session.losses === this.#world.losses()) {
       throw new Violation('exactly once', 'R29, R31', `${this.name}: a request of session ${session.name} is '${why}'`)
     }
@@ -264,6 +360,11 @@ export class Client {
   }
 
   #flush(session: Session, slot: number, seq: number): void {
+    if (this.#back === undefined) this.#askFlush(session, slot, seq)
+    else this.#back.beforeAll(() => this.#askFlush(session, slot, seq))
+  }
+
+  #askFlush(session: Session, slot: number, seq: number): void {
     this.#call(
       () => ({ kind: 'flush' }),
       (answer) => {
@@ -282,8 +383,9 @@ export class Client {
     )
   }
 
-  #abandon(session: Session): void {
-    session.over = true
+  #abandon(session: HolderSession): void {
+    if (this.#session === session) this.#session.over = true
+    this.#back?.ended(session)
     if (this.#session === session) this.#cache?.leave()
     this.#open()
   }
@@ -346,6 +448,7 @@ export class Client {
       }
       const asked = call(stream === undefined ? {} : { stream: stream.id })
       const losses = this.#seenLosses
+      const life = this.#life
       const onAnswer = (answer: Answer): void => {
         if (over) return
         if (take(answer, { asked, losses })) {
@@ -355,6 +458,7 @@ export class Client {
       }
       this.#world.send(this.name, stream?.provider ?? this.#provider, asked, knownThen, (answer) => {
         this.#awake(() => {
+          if (life !== this.#life) return
           if (stream === undefined || this.#cache === undefined) onAnswer(answer)
           else this.#cache.take(stream.id, answer.frame, () => onAnswer(answer))
         })

@@ -2,7 +2,7 @@ import type { Profile } from './mixes.ts'
 import { core, leases, type Mutation, model } from './mutation.ts'
 
 /** All clients keep what they may, and look at it often; they write less, so that there is something to keep. */
-const cachedClient: Profile['client'] = {
+export const cachedClient: Profile['client'] = {
   slots: 2,
   readShare: 0.6,
   flushShare: 0,
@@ -12,7 +12,7 @@ const cachedClient: Profile['client'] = {
   caches: 1,
   freezeMs: 4000,
 }
-const cached: Partial<Profile> = { members: 3, minInSync: 1, clients: 4, client: cachedClient }
+export const cached: Partial<Profile> = { members: 3, minInSync: 1, clients: 4, client: cachedClient }
 const cacheCheckers = ['caches', 'linearizability', 'reads']
 
 /** Faults in what clients keep, and in who waits for them. */

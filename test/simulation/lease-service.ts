@@ -131,6 +131,15 @@ export class LeaseService {
     }
   }
 
+  /** Asks a session for a hold, if it is attached here. */
+  ask(session: string, object: string, number: number): void {
+    const stream = this.#streams.get(session)
+    if (stream === undefined) return
+    stream.frames += 1
+    const none = { number: 0n, objects: [], everything: false }
+    this.#ports.push({ stream: stream.id, frame: stream.frames, ...none, wanted: { object, number } })
+  }
+
   /** A member says that a session is attached to it. */
   hear(session: string, place: Place): void {
     this.#places.hear(session, place)

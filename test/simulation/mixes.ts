@@ -164,6 +164,8 @@ export interface Profile {
   readonly directory: DirectoryProfile
   readonly storage: StorageProfile
   readonly client: ClientProfile
+  /** Chance that a client with a cache holds writes back. */
+  readonly holds: number
 }
 
 const networks = {
@@ -211,5 +213,6 @@ export function profileOf(mix: Mix, random: Prng): Profile {
       caches: 0.6,
       freezeMs: 6000,
     },
+    holds: random.pick([0, 0.7]),
   }
 }

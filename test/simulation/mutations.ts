@@ -1,3 +1,4 @@
+import { holdMutations } from './hold-mutations.ts'
 import { leaseMutations } from './lease-mutations.ts'
 import type { Profile } from './mixes.ts'
 import { core, type Mutation, model } from './mutation.ts'
@@ -75,8 +76,8 @@ const coreMutations: readonly Mutation[] = [
     edits: [
       model(
         'server.ts',
-        'this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)',
-        'this.#memory.set(key, encodeReply(request.seq, result))\n    this.#propose(effects, result, reply)',
+        '[...outcome.effects, ...given, put(key, encodeReply(request.seq, result))]',
+        '[...outcome.effects, ...given]\n    this.#memory.set(key, encodeReply(request.seq, result))',
       ),
       model(
         'server.ts',
@@ -454,4 +455,4 @@ const coreMutations: readonly Mutation[] = [
   },
 ]
 
-export const mutations: readonly Mutation[] = [...coreMutations, ...leaseMutations]
+export const mutations: readonly Mutation[] = [...coreMutations, ...leaseMutations, ...holdMutations]

@@ -1,6 +1,7 @@
 import type { Key } from '../../proto/ids.ts'
 import type { Effect } from '../../server/store/effect.ts'
 import { text, untext } from './body.ts'
+import { endHold, holdIn } from './holds.ts'
 import type { Model } from './linearizability.ts'
 import { blobMax, type State, sized } from './state.ts'
 
@@ -15,6 +16,8 @@ export type Op =
   | { readonly kind: 'rename'; readonly object: string; readonly from: string; readonly to: string }
   | { readonly kind: 'writeAt'; readonly object: string; readonly offset: number; readonly data: string }
   | { readonly kind: 'truncate'; readonly object: string; readonly size: number }
+  /** Gives back a hold: nothing that anybody could see. */
+  | { readonly kind: 'release'; readonly object: string; readonly number: number }
 
 export const objects = ['r0', 'r1', 'r2', 'l0', 'l1', 'd0', 'b1', 'b2'] as const
 export const names = ['a', 'b', 'c', 'd'] as const
@@ -49,6 +52,8 @@ export function execute(view: State, op: Op): Outcome {
     case 'truncate':
       if (op.size === 0) return ok({ kind: 'blob.delete', blob: blobOf(op.object) })
       return ok({ kind: 'blob.truncate', blob: blobOf(op.object), size: op.size })
+    case 'release':
+      return holdIn(view, op.object)?.number === op.number ? ok(endHold(op.object)) : ok()
   }
 }
 
@@ -82,6 +87,8 @@ export const model: Model<Op> = {
       }
       case 'truncate':
         return { state: state.slice(0, op.size).padEnd(op.size, '\0'), result: 'ok' }
+      case 'release':
+        return { state, result: 'ok' }
     }
   },
 }
@@ -120,15 +127,20 @@ const blobOf = (object: string): bigint => BigInt(object.slice(1))
 const ok = (...effects: Effect[]): Outcome => ({ effects, result: 'ok' })
 const failed = (result: string): Outcome => ({ effects: [], result })
 
+interface Luck {
+  next(): number
+  below(bound: number): number
+  chance(p: number): boolean
+  pick<T>(from: readonly T[]): T
+}
+
 /** A change of one of the objects, or a read of it. `id` is used once, so that every effect can be told from others. */
-export function randomOp(
-  random: { next(): number; below(bound: number): number; chance(p: number): boolean; pick<T>(from: readonly T[]): T },
-  id: string,
-  readShare: number,
-  lastRead: ReadonlyMap<string, string>,
-): Op {
+export function randomOp(random: Luck, id: string, readShare: number, lastRead: ReadonlyMap<string, string>): Op {
   const object = random.pick(objects)
-  if (random.chance(readShare)) return { kind: 'read', object }
+  return random.chance(readShare) ? { kind: 'read', object } : randomChange(random, object, id, lastRead)
+}
+
+export function randomChange(random: Luck, object: string, id: string, lastRead: ReadonlyMap<string, string>): Op {
   switch (object.charAt(0)) {
     case 'r':
       if (random.chance(0.5)) return { kind: 'write', object, value: id }

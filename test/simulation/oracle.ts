@@ -3,6 +3,7 @@ import { type Entry, nextChain, type Position } from '../../replication/entry.ts
 import type { VolumeRecord } from '../../replication/record.ts'
 import { checkBody, decodeBody, untext } from './body.ts'
 import type { Disk } from './disk.ts'
+import { flushSlots, type Hold, holdsIn, releaseSlots } from './holds.ts'
 import { inosOf, type Op, objectOf, touchedBy } from './operations.ts'
 import { decodeReply, type RequestId, requestName } from './session.ts'
 import { touchOf } from './state.ts'
@@ -45,6 +46,10 @@ export class Oracle {
   /** The epoch in which nobody was left who had everything, until a later one has begun (R12). */
   #lostIn: Epoch | undefined
   readonly losses: Loss[] = []
+  /** Who holds what, as of what is committed. */
+  #holds = new Map<string, Hold>()
+  /** Holds that somebody ended who did not have them: by object, session and number. */
+  readonly #fenced = new Set<string>()
   #clients: readonly Keeper[] = []
 
   constructor(view: OracleView) {
@@ -74,6 +79,7 @@ export class Oracle {
     this.#checkFirstCommit(node, entry)
     this.#log.push(entry)
     this.#checkCaches(node, entry)
+    this.#checkHolds(entry)
     if (this.#lostIn !== undefined && entry.epoch > this.#lostIn) {
       this.#lostIn = undefined
       this.#torn.delete(node)
@@ -88,6 +94,50 @@ export class Oracle {
       )
     }
     this.#requests.set(request, entry.seq)
+  }
+
+  /** Nobody changes what another session holds; and what was held back is written only while its hold stands (S1, R25). */
+  #checkHolds(entry: Entry): void {
+    const request = requestOf(entry)
+    const [session = '', slot] = request?.split('/') ?? []
+    const effects = decodeBody(entry.body)
+    for (const ino of inosOf(effects)) {
+      const object = objectOf(ino)
+      const hold = this.#holds.get(object)
+      const isFlush = Number(slot) >= flushSlots && Number(slot) < releaseSlots
+      if (request === undefined || (hold === undefined ? !isFlush : hold.session === session)) continue
+      const what = `${request} changes ${object}, held by ${hold?.session ?? 'nobody'}, in ${entry.epoch}:${entry.seq}`
+      throw new Violation('holds', 'S1, R25', what)
+    }
+    this.#followHolds(entry)
+  }
+
+  #followHolds(entry: Entry): void {
+    for (const { object, hold } of holdsIn(decodeBody(entry.body))) {
+      const before = this.#holds.get(object)
+      if (hold !== undefined) this.#holds.set(object, hold)
+      else this.#holds.delete(object)
+      if (hold === undefined && before !== undefined && requestOf(entry) === undefined)
+        this.#fenced.add(holdName(object, before))
+    }
+  }
+
+  get fences(): number {
+    return this.#fenced.size
+  }
+
+  /** A client was refused what it had answered: only where its hold had been taken away, or all had lost power. */
+  heldInVain(client: string, object: string, hold: Hold): void {
+    if (this.losses.length > 0 || this.#fenced.has(holdName(object, hold))) return
+    throw new Violation('holds', 'S2', `${client} lost what it held back of ${object}, though nobody had fenced it`)
+  }
+
+  /** A client answers a write by itself: until its hold is given back, or taken away, and no longer (S2). */
+  heldBack(client: string, object: string, hold: Hold): void {
+    const found = this.#holds.get(object)
+    if (found !== undefined && holdName(object, found) === holdName(object, hold)) return
+    const what = `${client} writes to ${object} by itself under ${hold.number}, held by ${found?.session ?? 'nobody'}`
+    throw new Violation('holds', 'S2', what)
   }
 
   watch(clients: readonly Keeper[]): void {
@@ -219,6 +269,8 @@ export class Oracle {
       throw new Violation('flushed', 'R12', `${what}; everything up to ${this.#flushed} was flushed`)
     this.losses.push({ at: this.#view.now(), kept, log: this.#log })
     this.#log = this.#log.slice(0, kept)
+    this.#holds = new Map()
+    for (const left of this.#log) this.#followHolds(left)
     this.#requests = new Map([...this.#requests].filter(([, seq]) => seq <= kept))
     this.#known = Math.min(this.#known, kept) as Seq
   }
@@ -230,6 +282,8 @@ export class Oracle {
     }
   }
 }
+
+const holdName = (object: string, { session, number }: Hold): string => `${object} ${session} ${number}`
 
 function has(disk: Disk, entry: Entry): boolean {
   const { os } = disk

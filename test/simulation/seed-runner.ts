@@ -8,7 +8,7 @@ async function run(task: SeedTask): Promise<void> {
   const { from, step, end, faults, profile, untilViolation } = task
   for (let seed = from; seed < end; seed += step) {
     const options = { seed, ...(faults === undefined ? {} : { faults }), ...(profile === undefined ? {} : { profile }) }
-    const { mix, violation, events, healedMs, losses, cachedReads } = new Simulation(options).run()
+    const { mix, violation, events, healedMs, losses, cachedReads, heldBack, fences } = new Simulation(options).run()
     const result: SeedResult = {
       seed,
       mix,
@@ -16,6 +16,8 @@ async function run(task: SeedTask): Promise<void> {
       healedMs,
       losses,
       cachedReads,
+      heldBack,
+      fences,
       violation: violation && { checker: violation.checker, rule: violation.rule, what: String(violation) },
       replay: replayCommand(options),
     }

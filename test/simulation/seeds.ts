@@ -19,6 +19,8 @@ export interface SeedResult {
   readonly healedMs: number
   readonly losses: number
   readonly cachedReads: number
+  readonly heldBack: number
+  readonly fences: number
   readonly violation: { readonly checker: string; readonly rule: string; readonly what: string } | undefined
   readonly replay: string
 }

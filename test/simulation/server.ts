@@ -5,6 +5,8 @@ import type { Replica } from '../../replication/replica.ts'
 import type { WorkItem } from '../../replication/work.ts'
 import type { Effect } from '../../server/store/effect.ts'
 import { encodeBody, text, untext } from './body.ts'
+import { HoldService } from './hold-service.ts'
+import { endHold, heldObjects, holdIn, holdKey, putHold, withNumber } from './holds.ts'
 import { LeaseService } from './lease-service.ts'
 import { execute, type Op, touchedBy } from './operations.ts'
 import {
@@ -14,7 +16,6 @@ import {
   decodeReply,
   encodeReply,
   nextSessionKey,
-  type RequestId,
   type ServerFrame,
   type ServerPorts,
   sessionKey,
@@ -28,6 +29,14 @@ export type Digests = ReadonlyMap<NodeId, ItemDigest>
 interface Waiting {
   readonly deadline: number
   readonly reply: Reply
+}
+
+/** A read. `session`: whose, if it has leases. */
+interface Asked {
+  readonly op: Op
+  readonly seen: Position
+  readonly session: string | undefined
+  readonly slow: boolean
 }
 
 /** Somebody's change, in the journal and not committed: the label says whether what is committed is still that entry. */
@@ -46,12 +55,13 @@ export class ModelServer implements Host {
   readonly #storage: SimStorage
   readonly #replica: () => Replica
   readonly #leases: LeaseService
+  readonly #holds: HoldService
   #tickets = 0
   readonly #proposed = new Map<Seq, Proposed>()
   readonly #forwarded = new Map<number, Waiting>()
   /** Reads that wait until this member has applied so much. */
   #behind: (Waiting & { readonly until: Seq; readonly go: () => void })[] = []
-  readonly #questions = new Map<number, Waiting & { readonly op: Op; readonly slow: boolean }>()
+  readonly #questions = new Map<number, Waiting & { readonly asked: Asked }>()
   readonly #flushes = new Map<number, { readonly reply: Reply; readonly upTo: Seq }>()
   readonly #verifications = new Map<number, (digests: Digests | undefined) => void>()
   /** What a replica tells in the middle of its step is looked at after it. */
@@ -62,12 +72,21 @@ export class ModelServer implements Host {
     this.#storage = storage
     this.#replica = replica
     this.#leases = new LeaseService(ports, storage, replica)
+    this.#holds = new HoldService(
+      {
+        now: () => ports.now(),
+        ask: ({ session, number }, object) => this.#ask(session, object, number),
+        propose: (body) => replica().mayChange() && replica().propose(body).outcome === 'proposed',
+        afterwards: (act) => this.#told.push(act),
+      },
+      storage,
+    )
   }
 
   /** How much is waiting for something here. */
   get waiting(): number {
     const tables = [this.#proposed, this.#forwarded, this.#questions, this.#flushes, this.#verifications]
-    return tables.reduce((sum, table) => sum + table.size, this.#behind.length)
+    return tables.reduce((sum, table) => sum + table.size, this.#behind.length + this.#holds.waiting)
   }
 
   appended(entry: Entry): void {
@@ -119,6 +138,7 @@ export class ModelServer implements Host {
 
   onTick(): void {
     this.#leases.onTick()
+    this.#holds.onTick()
     const now = this.#ports.now()
     const late = this.#behind.filter((read) => read.deadline <= now)
     this.#behind = this.#behind.filter((read) => read.deadline > now)
@@ -137,9 +157,10 @@ export class ModelServer implements Host {
       return this.#leases.onCall(call, reply)
     }
     if (call.kind === 'read') {
-      if (call.stream === undefined) return this.#read(call.op, call.seen, reply)
-      const back = this.#leases.replyOn(call, call.stream, reply)
-      return back === undefined ? reply(again) : this.#read(call.op, call.seen, back, true)
+      const { op, seen, stream } = call
+      if (stream === undefined) return this.#read({ op, seen, session: undefined, slow: false }, reply)
+      const back = this.#leases.replyOn(call, stream, reply)
+      return back === undefined ? reply(again) : this.#read({ op, seen, session: stream.session, slow: true }, back)
     }
     if (call.kind !== 'change' || call.stream === undefined) return this.#submit(call, reply)
     const back = this.#leases.replyOn(call, call.stream, reply)
@@ -158,6 +179,7 @@ export class ModelServer implements Host {
 
   onFrame(from: NodeId, frame: ServerFrame): void {
     if (frame.frame === 'attached') return this.#leases.hear(frame.session, frame.place)
+    if (frame.frame === 'wanted') return this.#leases.ask(frame.session, frame.object, frame.number)
     if (frame.frame === 'answer') {
       if (frame.asker !== this.#ports.incarnation) return
       this.#forwarded.get(frame.ticket)?.reply(frame.answer)
@@ -186,7 +208,9 @@ export class ModelServer implements Host {
       case 'flush':
         return this.#flush(reply)
       case 'change':
-        return this.#execute(call.request, call.op, reply)
+        return this.#execute(call, reply)
+      case 'awaitRelease':
+        return this.#awaitRelease(call.object, call.session, reply)
     }
   }
 
@@ -205,11 +229,13 @@ export class ModelServer implements Host {
     if (!pending.keys.has(sessionKey(session) as Key)) return this.#tell({ kind: 'refused', why: 'ended' }, reply)
     const slots = [...pending.keys.keys()].filter((key) => key.startsWith(`${sessionKey(session)}/`))
     const effects = [sessionKey(session), ...slots].map((key): Effect => ({ kind: 'delete', key: key as Key }))
-    this.#propose(effects, 'ok', reply)
+    this.#propose([...effects, ...heldObjects(pending, session).map(endHold)], 'ok', reply)
   }
 
   /** R29 to R31, S26. */
-  #execute(request: RequestId, op: Op, reply: Reply): void {
+  #execute(call: Change & { readonly kind: 'change' }, reply: Reply): void {
+    const { request, op, take, under } = call
+    const { session } = request
     const { pending } = this.#storage
     if (isSpoilt(pending, op)) return reply(again)
     if (!pending.keys.has(sessionKey(request.session) as Key))
@@ -218,8 +244,16 @@ export class ModelServer implements Host {
     const last = decodeReply(this.#pendingText(key) || encodeReply(0, ''))
     if (request.seq === last.seq) return this.#repeat(key as Key, last.result, reply)
     if (request.seq !== last.seq + 1) return this.#tell({ kind: 'refused', why: 'misordered' }, reply)
-    const { effects, result } = execute(pending, op)
-    this.#propose([...effects, put(key, encodeReply(request.seq, result))], result, reply)
+    if (this.#holds.isHeldByOther(op.object, session)) {
+      return this.#whenReleased(op.object, session, reply, () => this.#execute(call, reply))
+    }
+    const gone = under !== undefined && !this.#holds.stands(op.object, { session, number: under })
+    const outcome = gone ? { effects: [], result: 'EIO' } : execute(pending, op)
+    const isGiven = take !== undefined && outcome.result === 'ok' && this.#holds.mayTake(op.object)
+    const result = isGiven ? withNumber(outcome.result, take) : outcome.result
+    const given = isGiven ? [putHold(op.object, { session, number: take })] : []
+    const effects = [...outcome.effects, ...given, put(key, encodeReply(request.seq, result))]
+    this.#propose(effects, result, reply, gone || under === undefined ? undefined : op.object)
   }
 
   /** It has been executed: at once if that is committed, else together with the first. */
@@ -234,9 +268,11 @@ export class ModelServer implements Host {
     reply(this.#replica().mayRead() ? answer : again)
   }
 
-  #propose(effects: readonly Effect[], result: string, reply: Reply): void {
+  /** `under`: of what was held back, the object. */
+  #propose(effects: readonly Effect[], result: string, reply: Reply, under?: string): void {
     const proposed = this.#replica().propose(encodeBody(effects))
     if (proposed.outcome !== 'proposed') return reply(again)
+    this.#holds.proposed(effects, under)
     this.#await(proposed.seq, result, reply)
   }
 
@@ -256,14 +292,15 @@ export class ModelServer implements Host {
   }
 
   /** R18 to R20. */
-  #read(op: Op, seen: Position, reply: Reply, slow = false): void {
+  #read(asked: Asked, reply: Reply): void {
+    const { op, seen } = asked
     if (!this.#replica().mayRead()) return reply(again)
     const standing = this.#replica().standing(seen)
     if (standing === 'lost') return reply({ kind: 'lost', at: this.#here() })
-    if (standing === 'ahead') return this.#whenApplied(seen.seq, reply, () => this.#read(op, seen, reply, slow))
-    if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(op, reply, slow)
+    if (standing === 'ahead') return this.#whenApplied(seen.seq, reply, () => this.#read(asked, reply))
+    if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(asked, reply)
     const ticket = this.#ticket()
-    this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, op, slow })
+    this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, asked })
     this.#replica().askCommit(ticket)
   }
 
@@ -274,11 +311,46 @@ export class ModelServer implements Host {
   }
 
   /** `slow`: it may have to wait for a disk, and much may happen meanwhile (R23). */
-  #answerRead(op: Op, reply: Reply, slow: boolean): void {
-    if (!this.#replica().mayRead() || isSpoilt(this.#storage.state, op)) return reply(again)
-    const answer: Answer = { kind: 'done', result: execute(this.#storage.state, op).result, at: this.#here() }
+  #answerRead(asked: Asked, reply: Reply): void {
+    const { op, session, slow } = asked
+    const { state } = this.#storage
+    if (!this.#replica().mayRead() || isSpoilt(state, op)) return reply(again)
+    const hold = holdIn(state, op.object)
+    if (hold !== undefined && hold.session !== session) return this.#readReleased(asked, reply)
+    const answer: Answer = { kind: 'done', result: execute(state, op).result, at: this.#here() }
     if (!slow) return reply(answer)
     this.#ports.slowly(() => reply(this.#replica().mayRead() ? answer : again))
+  }
+
+  /** What others hold back is written first, and then the read begins anew (S1). */
+  #readReleased(asked: Asked, reply: Reply): void {
+    this.#submit({ kind: 'awaitRelease', object: asked.op.object, session: asked.session }, (answer) => {
+      if (answer.kind !== 'done') return reply(again)
+      this.#whenApplied(answer.at.seq, reply, () => this.#read(asked, reply))
+    })
+  }
+
+  /** At the primary: when it is committed that nobody else has it. */
+  #awaitRelease(object: string, session: string | undefined, reply: Reply): void {
+    this.#whenReleased(object, session, reply, () => {
+      const dirty = this.#storage.dirtyKey(holdKey(object))
+      if (dirty === undefined) this.#tell({ kind: 'done', result: 'ok', at: this.#here() }, reply)
+      else this.#await(dirty, 'ok', reply)
+    })
+  }
+
+  #whenReleased(object: string, session: string | undefined, reply: Reply, go: () => void): void {
+    this.#holds.whenReleased(object, session, (released) => {
+      if (released && this.#replica().mayChange()) go()
+      else reply(again)
+    })
+  }
+
+  #ask(session: string, object: string, number: number): void {
+    this.#leases.ask(session, object, number)
+    for (const { node } of this.#replica().status().members) {
+      if (node !== this.#ports.self) this.#ports.sendToServer(node, { frame: 'wanted', session, object, number })
+    }
   }
 
   #here(): Position {
@@ -286,6 +358,7 @@ export class ModelServer implements Host {
   }
 
   #whenApplied(until: Seq, reply: Reply, go: () => void): void {
+    if (this.#storage.applied >= until) return go()
     this.#behind.push({ until, deadline: this.#ports.now() + patienceMs, reply, go })
   }
 
@@ -303,6 +376,7 @@ export class ModelServer implements Host {
   }
 
   #onRoleChanged(): void {
+    this.#holds.end()
     if (this.#replica().status().role === 'primary') return
     const dropped = [...this.#proposed.values()].flatMap(({ replies }) => replies)
     this.#proposed.clear()
@@ -313,10 +387,10 @@ export class ModelServer implements Host {
     const question = this.#questions.get(ticket)
     if (question === undefined) return
     this.#questions.delete(ticket)
-    const { op, reply, slow } = question
+    const { asked, reply } = question
     if (committed === undefined) return reply(again)
-    if (this.#storage.applied >= committed) return this.#answerRead(op, reply, slow)
-    this.#whenApplied(committed, reply, () => this.#answerRead(op, reply, slow))
+    if (this.#storage.applied >= committed) return this.#answerRead(asked, reply)
+    this.#whenApplied(committed, reply, () => this.#answerRead(asked, reply))
   }
 
   #onFlushAnswer(ticket: number, outcome: 'flushed' | 'lost'): void {

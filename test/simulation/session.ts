@@ -12,7 +12,17 @@ export type Call =
   | { readonly kind: 'flush' }
   /** `seen`: the highest position this session has seen (R20). */
   | { readonly kind: 'read'; readonly op: Op; readonly seen: Position; readonly stream?: StreamId }
-  | { readonly kind: 'change'; readonly request: RequestId; readonly op: Op; readonly stream?: StreamId }
+  /** `take`: the number of a hold that is wanted. `under`: of the hold under which it was held back. */
+  | {
+      readonly kind: 'change'
+      readonly request: RequestId
+      readonly op: Op
+      readonly stream?: StreamId
+      readonly take?: number
+      readonly under?: number
+    }
+  /** Answered when no other session has a hold on the object. */
+  | { readonly kind: 'awaitRelease'; readonly object: string; readonly session: string | undefined }
   | LeaseCall
 
 /** What a client with a cache says besides, on its stream. */
@@ -57,6 +67,8 @@ export interface Push {
   readonly number: bigint
   readonly objects: readonly string[]
   readonly everything: boolean
+  /** A hold that somebody else wants: then it is no recall of leases. */
+  readonly wanted?: { readonly object: string; readonly number: number }
 }
 
 /** Between servers, beside the replicas' own messages. An answer is for the process that asked, and for no later one. */
@@ -64,6 +76,8 @@ export type ServerFrame =
   | { readonly frame: 'forward'; readonly asker: Incarnation; readonly ticket: number; readonly call: Change }
   /** A session is attached to the sender. */
   | { readonly frame: 'attached'; readonly session: string; readonly place: Place }
+  /** The session is to be asked for a hold. */
+  | { readonly frame: 'wanted'; readonly session: string; readonly object: string; readonly number: number }
   | { readonly frame: 'answer'; readonly asker: Incarnation; readonly ticket: number; readonly answer: Answer }
 
 export const sessionKey = (session: string): string => `s/${session}`

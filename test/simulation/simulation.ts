@@ -40,6 +40,9 @@ export interface Report {
   readonly movedBytes: number
   /** Reads that clients answered by themselves, under leases. */
   readonly cachedReads: number
+  /** Writes that clients answered by themselves, under holds. */
+  readonly heldBack: number
+  readonly fences: number
 }
 
 /** After the last fault everybody must be in sync again within this. */
@@ -76,7 +79,9 @@ export class Simulation {
     for (const host of world.hosts) world.revive(host)
     this.#clients = world.clients.map((name) => {
       const random = world.stream(`${name} cache`)
-      const host = { rate: 1 + random.between(-profile.drift, profile.drift), random }
+      const rate = 1 + random.between(-profile.drift, profile.drift)
+      const holds = world.stream(`${name} holds`)
+      const host = { rate, random, holder: holds.chance(profile.holds) ? holds : undefined }
       return new Client(name, world, world.stream(name), profile.client, host)
     })
     world.oracle.watch(this.#clients)
@@ -109,6 +114,8 @@ export class Simulation {
       losses: oracle.losses.length,
       movedBytes: this.#world.movedBytes,
       cachedReads: this.#world.cachedReads,
+      heldBack: this.#clients.reduce((sum, client) => sum + client.heldBack, 0),
+      fences: oracle.fences,
     }
   }
 

@@ -48,6 +48,8 @@ export class SimStorage implements Storage {
   #pending: State | undefined
   #retained: Seq
   #payloadsFrom: Seq
+  /** Resyncs that have begun. */
+  #resyncs = 0
 
   constructor(disk: Disk, profile: StorageProfile, hooks: StorageHooks) {
     const { os, amnesia } = disk
@@ -169,6 +171,7 @@ export class SimStorage implements Storage {
 
   flush(done: (outcome: 'flushed' | 'failed', upTo: Seq) => void): void {
     const image = new Image(this.#disk.os)
+    const resyncs = this.#resyncs
     this.#answer(this.#profile.flushMs, () => {
       if (this.#disk.failsNextFlush) {
         this.#disk.failsNextFlush = false
@@ -177,7 +180,8 @@ export class SimStorage implements Storage {
         done('failed', 0 as Seq)
         throw new Violation('invariants', 'S11', 'a disk refused a flush, and the process goes on')
       }
-      this.#disk.durable = image
+      // The mark of a resync that has begun since is on the disk already.
+      if (resyncs === this.#resyncs) this.#disk.durable = image
       this.#hooks.point('after flush')
       done('flushed', image.last.seq)
     })
@@ -197,6 +201,7 @@ export class SimStorage implements Storage {
     const { os } = this.#disk
     this.#hooks.point('before resync')
     os.beginResync(base, history, work)
+    this.#resyncs += 1
     this.#payloadsFrom = (base.seq + 1) as Seq
     this.#forgetPending()
     // The mark is on the disk when this returns, and the state of before may not be: it is part of the work anyway.

@@ -6,6 +6,7 @@ import type { Kept } from './cache.ts'
 import type { ClientWorld, Done } from './client.ts'
 import { SimDirectory } from './directory.ts'
 import type { Victim } from './faults.ts'
+import type { Hold } from './holds.ts'
 import { Host } from './host.ts'
 import { sizeOf, tell } from './messages.ts'
 import type { Mix, Profile } from './mixes.ts'
@@ -260,6 +261,13 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   }
   acknowledged(request: RequestId): void {
     this.oracle.acknowledged(request)
+  }
+  heldInVain(client: string, object: string, hold: Hold): void {
+    this.oracle.heldInVain(client, object, hold)
+  }
+  heldBack(client: string, object: string, hold: Hold): void {
+    this.trace.add(() => `${client} writes to ${object} by itself, under ${hold.session} ${hold.number}`)
+    this.oracle.heldBack(client, object, hold)
   }
   ending(): boolean {
     return this.isEnding
