@@ -36,7 +36,8 @@ export function answerAttach(
   const same = common >= attach.base.seq && sameHistory(core, attach, common)
   // What it has applied and we do not have was lost with the power of a whole set (R12): it is to be undone (R35).
   const applies = common >= attach.applied
-  const whole = same && applies && !attach.amnesia && !attach.everything && set.extra(member.node).length === 0
+  const lost = attach.amnesia && !(isBlank(attach) && lacksNothing(core, set, member))
+  const whole = same && applies && !lost && !attach.everything && set.extra(member.node).length === 0
   if (whole && canRead(core, common)) return follow(core, member, attach, common)
   if (set.counts(member.node)) return set.leave(member, attach.amnesia ? 'its host went down' : 'its journal differs')
 
@@ -54,6 +55,12 @@ function mayBeginAnew(core: Core, member: Member, attach: Attach & Envelope): bo
   const silentMs = core.ports.clock.now() - member.lastHeard
   return member.incarnation !== attach.incarnation && silentMs > core.timing.silence
 }
+
+const isBlank = (attach: Attach): boolean => attach.last.seq === 0 && !attach.resyncing
+
+/** Of an empty store: nothing was committed, or it is in no set that somebody counts on. */
+const lacksNothing = (core: Core, set: InSyncSet, member: Member): boolean =>
+  core.journal.committed === 0 || !set.counts(member.node)
 
 const allOfIt: Touched = { everything: true, keys: [], ranges: [] }
 

@@ -64,7 +64,9 @@ export class Follower {
       (what) => this.#onTrouble(what),
       (upTo) => this.#onFlushed(upTo),
     )
-    this.#amnesia = core.ports.storage.opened.amnesia
+    const { amnesia, last } = core.ports.storage.opened
+    // An empty store has what was committed only where nothing was: until that is known it counts as one that lost it (R12).
+    this.#amnesia = amnesia || last.seq === 0
     this.#attempt = core.ports.storage.opened.opening * attemptsPerOpening
     this.#heardAt = core.ports.clock.now()
     this.#promisedUntil = this.#heardAt + giverWaits(core.timing.primaryLease, core.timing)
@@ -136,6 +138,7 @@ export class Follower {
 
   onRecord(record: VolumeRecord): void {
     const { primary } = record
+    if (record.epoch === 0 && !this.#core.ports.storage.opened.amnesia) this.#amnesia = false // nobody has begun
     if (primary === undefined || primary === this.#core.self.node || record.epoch < this.#core.journal.epoch) return
     const incarnation = record.incarnations[primary]
     if (incarnation === undefined) return
@@ -300,8 +303,11 @@ export class Follower {
     if (this.#attached || message.attempt !== this.#attempt || this.#leader === undefined) return
     const { journal } = this.#core
     if (message.mode === 'resync') this.#beginResync(message)
-    else if (message.from >= journal.committed && message.from <= journal.last.seq) this.#cut(message.from)
-    else return this.#core.ports.log('attached.refused', { from: message.from, committed: journal.committed })
+    else if (message.from >= journal.committed && message.from <= journal.last.seq) {
+      this.#cut(message.from)
+      if (this.#amnesia) this.#core.ports.storage.trustJournal() // it is empty: what comes now is all of it
+      this.#amnesia = false
+    } else return this.#core.ports.log('attached.refused', { from: message.from, committed: journal.committed })
     this.#attached = true
     this.#number = 0
     this.#target.start(this.#leader.node, this.#attempt)

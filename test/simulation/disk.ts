@@ -19,6 +19,14 @@ export class Disk {
   /** A flush has failed: the process that saw it must end for that. */
   refused = false
 
+  /** Another disk is put in, or somebody removes all that is on it. */
+  empty(): void {
+    this.os = new Image()
+    this.durable = new Image()
+    this.amnesia = false
+    this.openings = 0
+  }
+
   /** The host goes down: see S9 to S11 for what a store makes of what is left. */
   crash(random: Prng): void {
     const before = this.os

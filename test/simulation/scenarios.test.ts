@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Key } from '../../proto/ids.ts'
+import { origin } from '../../replication/entry.ts'
 import { longJournal, Scenario, shortJournal } from './scenario.ts'
 import { runSeeds, type SeedResult } from './seeds.ts'
 import type { Digests } from './server.ts'
@@ -101,4 +102,28 @@ void t.test('a comparison whose question was lost on the way to a mirror is answ
   t.equal(digests?.size, 3)
   t.equal(world.directory.current.record.inSync.length, 3, 'nobody had to leave')
   t.ok(world.events.get('reattaches'), 'but somebody had to attach anew')
+})
+
+void t.test('a member whose disk was emptied leads nobody, though the record has it in the set', async (t) => {
+  for (const emptied of [0, 1]) {
+    const scenario = new Scenario({ storage: longJournal })
+    const { world } = scenario
+    scenario.change({ kind: 'write', object: 'r0', value: 'kept' })
+    const primary = scenario.primary()
+    const [mirror, other] = world.hosts.filter((host) => host !== primary)
+    const host = [mirror, primary][emptied]
+    if (host === undefined || other === undefined) throw new Error('three members')
+    // All at once: nobody is there to take anybody out of the set.
+    for (const each of world.hosts) world.kill(each)
+    host.disk.empty()
+    world.revive(host)
+    scenario.wait(10_000)
+    const { record } = world.directory.current
+    t.equal(record.incarnations[host.node] === `${host.node}#2` && record.primary === host.node, false, 'it waits')
+    world.revive(other)
+    scenario.until('the other leads', () => world.directory.current.record.primary === other.node)
+    for (const each of world.hosts) world.revive(each)
+    scenario.inSync()
+    t.equal(scenario.ask({ kind: 'read', op: { kind: 'read', object: 'r0' }, seen: origin }), 'kept')
+  }
 })
