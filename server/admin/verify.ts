@@ -8,7 +8,7 @@ import { decodeDentries } from '../store/records.ts'
 import { intact } from '../store/seal.ts'
 import { blockBytes } from '../store/sums.ts'
 import type { Volume } from '../volume.ts'
-import { allItems, bytesToCompare } from './items.ts'
+import { allItems, bytesToCompare, type Item } from './items.ts'
 import { allEqual, type Difference, differences } from './judge.ts'
 import { pathsOf } from './paths.ts'
 import { NotPrimary } from './refusals.ts'
@@ -28,6 +28,8 @@ interface Found extends Difference {
 /** More than an operator reads; the rest is only counted. */
 const findingsMax = 10_000
 const progressEvery = 20
+/** Each member reads a slice for each of them. */
+const underWayMax = 4
 /** A comparison whose answer was lost is made again; more often means that the primary is on its way out. */
 const attemptsMax = 5
 
@@ -43,8 +45,7 @@ export async function* verify(volume: Volume, { repair }: { readonly repair: boo
   const positions: Seq[] = []
   let items = 0
   let bytes = 0
-  for await (const one of allItems(volume.store)) {
-    const answer = await compare(volume, one.item, false)
+  for await (const { one, answer } of comparisons(volume)) {
     if (!allEqual(answer.digests))
       found.push(...(await lookCloser(volume, one.item)).slice(0, findingsMax - found.length))
     for (const node of answer.digests.keys()) members.add(node)
@@ -69,6 +70,25 @@ export async function* verify(volume: Volume, { repair }: { readonly repair: boo
       toPosition: BigInt(positions.at(-1) ?? seq(0)),
     },
   }
+}
+
+interface Comparison {
+  readonly one: Item
+  readonly answer: Compared
+}
+
+/** Of everything, in order, several under way at once: most of each is waiting for messages. */
+async function* comparisons(volume: Volume): AsyncGenerator<Comparison> {
+  const underWay: Promise<Comparison>[] = []
+  for await (const one of allItems(volume.store)) {
+    const comparison = compare(volume, one.item, false).then((answer) => ({ one, answer }))
+    comparison.catch(() => {}) // whoever awaits it hears of it; nobody may, if one before it fails
+    underWay.push(comparison)
+    if (underWay.length < underWayMax) continue
+    const first = underWay.shift()
+    if (first !== undefined) yield await first
+  }
+  for (const rest of underWay) yield await rest
 }
 
 async function compare(volume: Volume, item: WorkItem, detail: boolean): Promise<Compared> {
