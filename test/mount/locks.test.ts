@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Cluster } from '../fixtures/cluster.ts'
 import { type LockCall, LockProcess } from '../fixtures/lock-process.ts'
+import { mustRun } from '../fixtures/run.ts'
 import { commandLine, processesNaming } from '../fixtures/sweep.ts'
 import { expect, waitFor } from '../fixtures/wait.ts'
 
@@ -214,3 +215,22 @@ const supervisorOf = (path: string): number =>
     processesNaming(cluster.folder).find((pid) => commandLine(pid).includes(` mount ${path} `)),
     `${path} has no supervisor`,
   )
+
+void t.test('flock of a directory is seen on its own host only: the kernel keeps it to itself', async (t) => {
+  await mustRun('mkdir', [join(cluster.tree, 'locked')])
+  const third = await cluster.mount('third')
+  const processes = [cluster.tree, cluster.tree, third].map(() => new LockProcess(join(cluster.folder, 'locked')))
+  t.teardown(() => endAll(...processes))
+  const [one, two, there] = processes
+  if (one === undefined || two === undefined || there === undefined) throw new Error('three processes')
+  for (const [process, tree] of [
+    [one, cluster.tree],
+    [two, cluster.tree],
+    [there, third],
+  ] as const) {
+    t.equal(await process.open('f', join(tree, 'locked'), 'r'), 'ok')
+  }
+  t.equal(await one.lock('f', { how: 'flock' }), 'ok')
+  t.equal(await two.lock('f', { how: 'flock' }), 'EAGAIN')
+  t.equal(await there.lock('f', { how: 'flock' }), 'ok')
+})

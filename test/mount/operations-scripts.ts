@@ -177,6 +177,20 @@ says('read only', lambda: os.copy_file_range(os.open('a', os.O_RDONLY), os.open(
 subprocess.run('cp --reflink=auto a e; cmp a e; cp --reflink=auto --sparse=always -a a g; cmp a g; cp -a small h; cat h', shell=True)`,
   },
   {
+    what: 'one call of copy_file_range: a megabyte, and it says so',
+    script: `
+make('a', b'0123456789' * 300_000); make('b'); s, t = os.open('a', os.O_RDONLY), os.open('b', os.O_RDWR)
+print(os.copy_file_range(s, t, 3_000_000), os.fstat(t).st_size)`,
+    expected: '1048576 1048576',
+  },
+  {
+    what: 'access(2) of what is immutable goes by its permission bits, and opening it does not',
+    script: `
+make('i'); subprocess.run(['chattr', '+i', 'i']); print(os.access('i', os.W_OK)); says('open', lambda: os.open('i', os.O_WRONLY))
+subprocess.run(['chattr', '-i', 'i'])`,
+    expected: 'True\nopen EPERM',
+  },
+  {
     what: 'statx: the time of birth',
     script: `
 import time
