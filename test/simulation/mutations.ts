@@ -448,7 +448,13 @@ const coreMutations: readonly Mutation[] = [
   {
     name: 'commit in a set that is too small',
     rule: 'R11',
-    edits: [core('in-sync-set.ts', 'this.#inSync.length < record.minInSync', 'this.#inSync.length < 1')],
+    edits: [
+      core(
+        'in-sync-set.ts',
+        'this.#inSync.length < record.minInSync || record.eligible.length > 0)',
+        'this.#inSync.length < 1)',
+      ),
+    ],
     faults: 'crashes',
     within: 60,
     noticedBy: ['nesting'],
