@@ -16,6 +16,8 @@ export interface HeldDirectory {
   readonly absent: Set<string>
   /** Directories and new inodes in it of which all is known here, by name. */
   readonly known: Map<string, bigint>
+  /** When something was last made in it here. */
+  madeMs: number
   /** Nothing but its owner, mode and group decides who may make what in it; false: not known. */
   readonly plain: boolean
   readonly sinceMs: number
@@ -162,7 +164,9 @@ export class HeldDirectories {
     }
     const { attributes, empty } = taken
     const before = this.#held.get(ino)
-    const names = before === undefined && empty && quiet ? new Set<string>() : before?.names
+    // One that was leaving may have been another's in between.
+    const kept = before?.leaving === false ? before.names : undefined
+    const names = kept ?? (empty && quiet ? new Set<string>() : undefined)
     this.#put({ ...this.#fresh(ino, number, term), attributes: quiet ? attributes : undefined, names, plain: true })
     return false
   }
@@ -218,6 +222,7 @@ export class HeldDirectories {
   /** A name is made in it here. */
   add(held: HeldDirectory, name: string, ino: bigint): void {
     held.known.set(name, ino)
+    held.madeMs = this.#nowMs()
     this.#mayBe(held, name)
   }
 
@@ -229,7 +234,7 @@ export class HeldDirectories {
   /** The servers, asked at that time, said that there is no such name. */
   isAbsent(ino: bigint, name: string, askedMs: number): void {
     const held = this.#held.get(ino)
-    if (held === undefined || held.leaving || held.sinceMs > askedMs || held.known.has(name)) return
+    if (held === undefined || held.leaving || held.sinceMs > askedMs || held.madeMs >= askedMs) return
     if (this.isChanging(ino) || (this.#sent.get(ino)?.endedMs ?? Number.NEGATIVE_INFINITY) >= askedMs) return
     if (held.absent.size >= absentMax) held.absent.clear()
     held.absent.add(name)
@@ -267,6 +272,7 @@ export class HeldDirectories {
       names: undefined,
       absent: new Set(),
       known: new Map(),
+      madeMs: Number.NEGATIVE_INFINITY,
       plain: false,
       sinceMs: this.#nowMs(),
       leaving: false,
