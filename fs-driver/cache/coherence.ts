@@ -129,8 +129,7 @@ export class Coherence implements LeaseHolder {
 
   /** What the servers will be told, and is shown here from now on, until it is told or set to something else. */
   wasRead(ino: bigint, atimeNs: bigint): void {
-    const fromNs = this.#cache.setAtime(ino, atimeNs)
-    if (fromNs !== undefined) this.#atimes.set(ino, { fromNs, toNs: atimeNs })
+    this.#atimes.set(ino, { fromNs: this.#cache.setAtime(ino, atimeNs), toNs: atimeNs })
   }
 
   readIsTold(ino: bigint, atNs: bigint): void {

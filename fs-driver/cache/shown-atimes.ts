@@ -1,14 +1,21 @@
 import type { Attributes } from '../../proto/generated/file-service.ts'
+import { needsAtime } from '../../proto/relatime.ts'
 import type { FileResult } from '../router/file-client.ts'
+
+/** `fromNs` undefined: what the servers said was not known when it was read. */
+interface Shown {
+  readonly fromNs: bigint | undefined
+  readonly toNs: bigint
+}
 
 /**
  * Access times that are shown here already, while the servers still say what they were before: a change of the file that
  * is answered in between must not take them back.
  */
 export class ShownAtimes {
-  readonly #shown = new Map<bigint, { readonly fromNs: bigint; readonly toNs: bigint }>()
+  readonly #shown = new Map<bigint, Shown>()
 
-  set(ino: bigint, { fromNs, toNs }: { fromNs: bigint; toNs: bigint }): void {
+  set(ino: bigint, { fromNs, toNs }: Shown): void {
     this.#shown.set(ino, { fromNs: this.#shown.get(ino)?.fromNs ?? fromNs, toNs })
   }
 
@@ -35,6 +42,10 @@ export class ShownAtimes {
   #put(attributes: Attributes | undefined): void {
     if (attributes === undefined) return
     const shown = this.#shown.get(attributes.ino)
-    if (shown?.fromNs === attributes.atimeNs) attributes.atimeNs = shown.toNs
+    if (shown === undefined) return
+    const { fromNs = attributes.atimeNs, toNs } = shown
+    if (shown.fromNs === undefined && !(toNs > attributes.ctimeNs && needsAtime(attributes, toNs))) return
+    if (shown.fromNs === undefined) this.#shown.set(attributes.ino, { fromNs, toNs })
+    if (fromNs === attributes.atimeNs) attributes.atimeNs = toNs
   }
 }

@@ -108,7 +108,7 @@ export class AccessTimes {
     if (atNs === undefined) return
     const noted = this.#reads.get(ino)
     if (noted === undefined && this.#reads.size >= readsMax) return
-    if (known !== undefined) attributes.wasRead(ino, atNs)
+    attributes.wasRead(ino, atNs)
     this.#reads.set(ino, { atNs, wasNs: noted?.wasNs ?? known?.atimeNs })
     this.#arm()
   }

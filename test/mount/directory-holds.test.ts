@@ -118,23 +118,23 @@ void t.test('whoever looks elsewhere sees all that was made by then, exactly as 
 
 void t.test('what a driver held back when it was killed is done by the next, once', async (t) => {
   await begin('killed')
-  for (let round = 0; round < 4; round++) {
-    const making = here.ask(`make_all(${round * 600}, ${(round + 1) * 600})`)
+  for (let round = 0; round < 3; round++) {
+    const making = here.ask(`make_all(${round * 400}, ${(round + 1) * 400})`)
     await killDriver(cluster.tree)
     t.equal(await making, null, 'no error')
-    if (round % 2 === 1) t.same(await there.ask(`looks(0, ${(round + 1) * 600})`), [], `after kill ${round + 1}`)
+    if (round % 2 === 1) t.same(await there.ask(`looks(0, ${(round + 1) * 400})`), [], `after kill ${round + 1}`)
   }
-  t.equal(await there.ask('count()'), 2400)
+  t.equal(await there.ask('count()'), 1200)
 })
 
 void t.test('and through the death of the primary', async (t) => {
   await begin('taken-over')
   const primary = await cluster.primary()
-  const making = here.ask('make_all(0, 3000)')
+  const making = here.ask('make_all(0, 1200)')
   cluster.signal(await cluster.pidOf(primary), 'SIGKILL')
   t.equal(await making, null, 'no error')
-  t.same(await there.ask('looks(0, 3000)'), [])
-  t.equal(await there.ask('count()'), 3000)
+  t.same(await there.ask('looks(0, 1200)'), [])
+  t.equal(await there.ask('count()'), 1200)
   await cluster.startServer(primary)
   await cluster.inSync()
   await cluster.verifyEqual()
@@ -144,14 +144,14 @@ void t.test('names that two hosts want at once are had by one', async (t) => {
   await begin('wanted')
   const want = `
 won = []
-for n in range(400):
+for n in range(200):
     try: os.close(os.open("%s/n%d" % (tree, n), os.O_CREAT | os.O_EXCL | os.O_WRONLY)); won.append(n)
     except FileExistsError: pass`
   await Promise.all([here.ask(want), there.ask(want)])
   const [a, b] = (await Promise.all([here.ask('won'), there.ask('won')])) as [number[], number[]]
   t.same(
     [...a, ...b].sort((x, y) => x - y),
-    Array.from({ length: 400 }, (_, n) => n),
+    Array.from({ length: 200 }, (_, n) => n),
     `${a.length} and ${b.length}`,
   )
 })
@@ -160,7 +160,7 @@ void t.test('what else is done in such a directory finds what was made', async (
   await begin('mixed')
   await here.ask(`
 import fcntl
-for n in range(300):
+for n in range(150):
     p = "%s/f%d" % (tree, n)
     f = os.open(p, os.O_CREAT | os.O_EXCL | os.O_RDWR); os.write(f, b"a" * n)
     if n % 10 == 0: os.rename(p, p + "r")
@@ -177,7 +177,7 @@ for n in range(300):
 `)
   const listing = 'sorted([(p, len(d), len(f)) for p, d, f in os.walk(tree)])'
   t.same(await there.ask(listing), await here.ask(listing))
-  t.equal(await there.ask('count()'), 300 + 30 - 30 + 30)
+  t.equal(await there.ask('count()'), 150 + 15 - 15 + 15)
   await cluster.verifyEqual()
 })
 

@@ -48,3 +48,23 @@ void t.test('entries and listings, too', async (t) => {
     [20n, 1n, undefined],
   )
 })
+
+void t.test(
+  'what was read before its attributes were known is shown as read when they are, if that moves anything',
+  async (t) => {
+    const times = (atimeNs: bigint, mtimeNs: bigint, ctimeNs: bigint): bigint => {
+      const atimes = new ShownAtimes()
+      atimes.set(7n, { fromNs: undefined, toNs: 20n })
+      const result: FileResult = { $case: 'attributes', value: { ...of(7n, atimeNs), mtimeNs, ctimeNs } }
+      atimes.putInto(result)
+      return result.value.atimeNs
+    }
+    t.equal(times(5n, 5n, 5n), 20n)
+    t.equal(times(9n, 5n, 5n), 9n, 'it was read before, since the last change')
+    t.equal(times(5n, 5n, 30n), 5n, 'it was changed since')
+    const atimes = new ShownAtimes()
+    atimes.set(7n, { fromNs: undefined, toNs: 2n ** 62n })
+    t.equal(shown(atimes, 7n, 1n), 2n ** 62n)
+    t.equal(shown(atimes, 7n, 6n), 6n, 'somebody has set it since')
+  },
+)
