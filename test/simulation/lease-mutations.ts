@@ -119,7 +119,7 @@ export const leaseMutations: readonly Mutation[] = [
     edits: [core('grants.ts', 'Math.max(how.promisedUntil, how.heirSince + longest)', 'how.promisedUntil')],
     faults: 'partitions',
     profile: cached,
-    within: 400,
+    within: 1000,
     noticedBy: cacheCheckers,
   },
   {
