@@ -1,8 +1,8 @@
 import { chmodSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
-import { type NodeId, nodeId } from '../../proto/ids.ts'
-import { codeOf, Failure, oneLine } from '../failure.ts'
+import { codeOf, Failure } from '../failure.ts'
+import { nodeNamed } from '../node-name.ts'
 import { identityFiles, mustBePrivate } from '../tls/node-identity.ts'
 import { makeCertificate, type Wanted } from '../tls/openssl.ts'
 
@@ -41,7 +41,7 @@ export interface NodeCertificateCommand {
 
 /** One host's certificate and key, signed by the authority in the same folder. @returns what was made. @throws Failure */
 export function makeNodeCertificate({ addresses, folder, name }: NodeCertificateCommand): string {
-  const node = judgedName(name)
+  const node = nodeNamed(name, { meaning: 'No certificate was made', remedy: 'Choose another name' })
   const alsoKnownAs = addresses.map(alternativeName)
   const signer = authorityFiles(folder)
   if (!existsSync(signer.key) || !existsSync(signer.certificate)) {
@@ -86,18 +86,6 @@ function writeInto(folder: string, files: CertificateFiles, wanted: Wanted): voi
     })
   } finally {
     process.umask(mask)
-  }
-}
-
-function judgedName(name: string): NodeId {
-  try {
-    return nodeId(name)
-  } catch (error) {
-    throw new Failure(oneLine(error), {
-      meaning: 'No certificate was made',
-      remedy: 'Choose another name',
-      cause: error,
-    })
   }
 }
 

@@ -1,9 +1,10 @@
-import { type NodeId, nodeId } from '../../proto/ids.ts'
+import type { NodeId } from '../../proto/ids.ts'
 import { minInSyncSet, mirrorAdded, mirrorRemoved, onPartitionSet } from '../../replication/operator-changes.ts'
 import type { OnPartition, VolumeRecord } from '../../replication/record.ts'
 import { changeRecord, untilRecord, withDirectory } from '../change-record.ts'
-import { Failure, oneLine } from '../failure.ts'
+import { Failure } from '../failure.ts'
 import { type Host, type Place, runningHost } from '../host.ts'
+import { nodeNamed } from '../node-name.ts'
 import { table } from '../show/table.ts'
 
 export interface VolumeCommand extends Place {
@@ -87,17 +88,8 @@ export async function removeFrom(host: Host, volume: string, node: NodeId): Prom
 }
 
 /** @throws Failure */
-export function judged(node: string): NodeId {
-  try {
-    return nodeId(node)
-  } catch (error) {
-    throw new Failure(oneLine(error), {
-      meaning: 'Nothing was changed',
-      remedy: 'Name a host as its configuration does',
-      cause: error,
-    })
-  }
-}
+export const judged = (node: string): NodeId =>
+  nodeNamed(node, { meaning: 'Nothing was changed', remedy: 'Name a host as its configuration does' })
 
 type Change = (record: VolumeRecord) => ReturnType<typeof minInSyncSet>
 

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import { z } from 'zod'
 import type { NodeId } from '../../proto/ids.ts'
 import { codeOf, oneLine } from '../failure.ts'
 import type { Answer } from './beginning.ts'
+import { readIdentityFiles } from './identity-files.ts'
 import { type ManagedEtcd, peerUrl } from './managed-etcd.ts'
 
 const answerMs = 2000
@@ -55,21 +55,16 @@ function get(etcd: ManagedEtcd, node: NodeId): Promise<string> {
       response.on('error', reject)
       response.on('end', () => (response.statusCode === 200 ? resolve(text) : reject(new Error(text))))
     }
+    const how = { signal, agent: false }
     const request =
       tls === undefined
-        ? http.get(at, { signal, agent: false }, answered)
-        : https.get(
-            at,
-            {
-              signal,
-              agent: false,
-              servername: node,
-              ca: readFileSync(tls.authority),
-              cert: readFileSync(tls.certificate),
-              key: readFileSync(tls.key),
-            },
-            answered,
-          )
+        ? http.get(at, how, answered)
+        : https.get(at, { ...how, ...provenBy(tls), servername: node }, answered)
     request.on('error', reject)
   })
+}
+
+function provenBy(files: NonNullable<ManagedEtcd['tls']>): Pick<https.RequestOptions, 'ca' | 'cert' | 'key'> {
+  const { authority, certificate, key } = readIdentityFiles(files)
+  return { ca: authority, cert: certificate, key }
 }

@@ -6,6 +6,7 @@ import { Endpoints } from '../../server/directory/etcd/endpoints.ts'
 import { Failure, oneLine } from '../failure.ts'
 import type { Log } from '../log.ts'
 import { adoptChild, type Child, lastLine, startChild } from '../up/child.ts'
+import { RestartPause } from '../up/restart-pause.ts'
 import { askMembers } from './ask-members.ts'
 import { type Answer, beginning } from './beginning.ts'
 import { readIdentityFiles } from './identity-files.ts'
@@ -15,9 +16,7 @@ const program = 'etcd'
 /** From SIGTERM to SIGKILL: it hands its leadership over. */
 const stopMs = 10_000
 /** Between two starts: doubled while it does not live long, the first again after a minute of life. */
-const againFirstMs = 200
-const againMsMax = 10_000
-const healthyMs = 60_000
+const restarts = { firstMs: 200, maxMs: 10_000, healthyMs: 60_000 }
 
 export interface EtcdKeeperOptions {
   readonly etcd: ManagedEtcd
@@ -45,7 +44,7 @@ export class EtcdKeeper {
   #phase: EtcdState['phase'] = 'stopped'
   #reason = ''
   #startedAt = 0
-  #againMs = againFirstMs
+  readonly #pause = new RestartPause(restarts)
   #timer: NodeJS.Timeout | undefined
   #onceEnded: (() => void)[] = []
 
@@ -178,8 +177,7 @@ export class EtcdKeeper {
 
   #later(): void {
     if (this.#phase === 'stopped') return
-    this.#timer = setTimeout(() => this.#begin(), this.#againMs)
-    this.#againMs = Math.min(2 * this.#againMs, againMsMax)
+    this.#timer = setTimeout(() => this.#begin(), this.#pause.next())
   }
 
   #ended(reason: string): void {
@@ -191,7 +189,7 @@ export class EtcdKeeper {
     this.#phase = 'ended'
     this.#reason = [reason, lastLine(this.#options.output)].filter((part) => part !== '').join(': ')
     this.#options.log.error('etcd.ended', { reason: this.#reason })
-    if (livedMs > healthyMs) this.#againMs = againFirstMs
+    this.#pause.ended(livedMs)
     this.#later()
   }
 

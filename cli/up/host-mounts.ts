@@ -6,11 +6,10 @@ import type { Log } from '../log.ts'
 import { mountName } from '../mount-name.ts'
 import { clearMountPoint, mountPoint } from '../preflight.ts'
 import { MountKeeper } from './mount-keeper.ts'
+import { RestartPause } from './restart-pause.ts'
 
 /** Between the end of a mount that nobody asked for and the next attempt: doubled each time, the first again once it stood. */
-const againFirstMs = 500
-const againMaxMs = 30_000
-const stoodMs = 60_000
+const restarts = { firstMs: 500, maxMs: 30_000, healthyMs: 60_000 }
 
 export interface HostMountsOptions {
   readonly host: Host
@@ -22,7 +21,7 @@ export interface HostMountsOptions {
 interface Kept {
   readonly keeper: MountKeeper
   startedAt: number
-  againMs: number
+  readonly pause: RestartPause
   timer: NodeJS.Timeout | undefined
 }
 
@@ -97,7 +96,7 @@ export class HostMounts {
         onEnd: (end) => this.#ended(kept, end),
       }),
       startedAt: performance.now(),
-      againMs: againFirstMs,
+      pause: new RestartPause(restarts),
       timer: undefined,
     }
     this.#kept.set(path.resolve(where), kept)
@@ -114,7 +113,7 @@ export class HostMounts {
     const { log, restart } = this.#options
     console.error(`The mount at ${kept.keeper.dir} has ended: ${reason}.`)
     if (unmounted || this.#stopping || !restart()) return
-    if (performance.now() - kept.startedAt > stoodMs) kept.againMs = againFirstMs
+    kept.pause.ended(performance.now() - kept.startedAt)
     const again = (): void => {
       this.#mount(kept).catch((error: unknown) => {
         log.error('mount.not-again', { dir: kept.keeper.dir, reason: oneLine(error) })
@@ -122,8 +121,7 @@ export class HostMounts {
       })
     }
     const later = (): void => {
-      kept.timer = setTimeout(again, kept.againMs)
-      kept.againMs = Math.min(kept.againMs * 2, againMaxMs)
+      kept.timer = setTimeout(again, kept.pause.next())
     }
     later()
   }

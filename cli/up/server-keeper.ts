@@ -5,15 +5,14 @@ import type { Log } from '../log.ts'
 import { newIncarnation } from '../program.ts'
 import { adoptChild, type Child, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
+import { RestartPause } from './restart-pause.ts'
 
 /** From SIGTERM to SIGKILL: a server flushes and says goodbye; a disk may be slow. */
 const stopMs = 10_000
 /** Threads for level and files, in each server. */
 const poolThreads = '8'
 /** Between two starts by `--restart`: doubled while it does not live long, the first again after a minute of life. */
-const restartFirstMs = 200
-const restartMaxMs = 10_000
-const healthyMs = 60_000
+const restarts = { firstMs: 200, maxMs: 10_000, healthyMs: 60_000 }
 
 export type ServerPhase = 'running' | 'stopped' | 'ended'
 
@@ -43,7 +42,7 @@ export class ServerKeeper {
   #running: Running | undefined
   #phase: ServerPhase = 'stopped'
   #reason = ''
-  #restartMs = restartFirstMs
+  readonly #pause = new RestartPause(restarts)
   #restartTimer: NodeJS.Timeout | undefined
   #onceEnded: (() => void)[] = []
 
@@ -147,9 +146,8 @@ export class ServerKeeper {
     onEnd(node, of)
     for (const tell of this.#onceEnded.splice(0)) tell()
     if (asked || !restart()) return
-    if (livedMs > healthyMs) this.#restartMs = restartFirstMs
-    this.#restartTimer = setTimeout(() => void this.start(), this.#restartMs)
-    this.#restartMs = Math.min(this.#restartMs * 2, restartMaxMs)
+    this.#pause.ended(livedMs)
+    this.#restartTimer = setTimeout(() => void this.start(), this.#pause.next())
   }
 
   #lifeline(): string {

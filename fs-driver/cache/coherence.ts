@@ -3,6 +3,7 @@ import { routeOf } from '../../proto/route.ts'
 import type { Log } from '../log.ts'
 import type { FileCall, Outcome } from '../router/file-client.ts'
 import type { LeaseHolder } from '../router/lease-holder.ts'
+import { within } from '../within.ts'
 import { KernelHoldings } from './kernel-holdings.ts'
 import type { Lease } from './lease.ts'
 import type { Answer, Changing, Held, LeaseCacheLimits } from './lease-cache.ts'
@@ -316,22 +317,12 @@ export class Coherence implements LeaseHolder {
     const files = [...this.#holdings.pages.keys()]
     for (const ino of files) this.#holdings.pagesGone(ino)
     this.#forgetting = Promise.all(waits).then(async () => {
-      await this.#withLimit(Promise.all(files.map((ino) => this.#pages.dropBesidesReads(ino))))
+      const dropped = Promise.all(files.map((ino) => this.#pages.dropBesidesReads(ino)))
+      const inTime = await within(dropped, forgetLimitMs)
+      if (!inTime) this.#parts.log.error('pages.not-dropped', { afterMs: forgetLimitMs })
       for (const ino of files) if (!this.#holdings.pages.has(ino)) record.removePages(ino)
       if (this.#untilMs === Number.NEGATIVE_INFINITY) record.setUntil(undefined)
     })
-  }
-
-  async #withLimit(work: Promise<unknown>): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        this.#parts.log.error('pages.not-dropped', { afterMs: forgetLimitMs })
-        resolve()
-      }, forgetLimitMs)
-    })
-    await Promise.race([work, late])
-    clearTimeout(timer)
   }
 
   #forgetNames(dirs: Iterable<bigint> | 'all', nowMs: number): void {
@@ -360,16 +351,10 @@ export class Coherence implements LeaseHolder {
    * Pages that were written to through a mapping are sent to us before they are dropped, and that write may have to wait
    * for the very entry that asks us to let go: so with a writer here it is not waited for long.
    */
-  #dropForOthers(ino: bigint): Promise<void> {
+  async #dropForOthers(ino: bigint): Promise<void> {
     const gone = this.#dropPages(ino)
-    if (!this.#parts.open.isOpenForWriting(ino)) return gone
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, writerPatienceMs)
-      void gone.then(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
+    if (this.#parts.open.isOpenForWriting(ino)) await within(gone, writerPatienceMs)
+    else await gone
   }
 
   async #dropPages(ino: bigint): Promise<void> {

@@ -1,4 +1,6 @@
 import type { Attributes } from '../../proto/generated/file-service.ts'
+import { isOfType } from '../file-type.ts'
+import { isDot, nameKey } from '../names.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
 
 /** A name in a directory. */
@@ -9,8 +11,6 @@ export interface Place {
 
 /** Of more the kernel may have, the names told longest ago are not known here. */
 const placesMax = 65_536
-const formatMask = 0o170000 // S_IFMT of Linux
-const directoryFormat = 0o040000 // S_IFDIR
 const exchange = 2 // RENAME_EXCHANGE of Linux
 
 /**
@@ -43,13 +43,13 @@ export class KernelDirectories {
   elsewhere({ dir, name }: Place, ino: bigint): Place[] {
     const places = this.#places.get(ino)
     if (places === undefined) return []
-    const key = keyOf({ dir, name })
+    const key = nameKey(dir, name)
     return [...places].filter(([other]) => other !== key).map(([, place]) => place)
   }
 
   /** The kernel has no directory there any more. */
   forget(place: Place): void {
-    const key = keyOf(place)
+    const key = nameKey(place.dir, place.name)
     const ino = this.#inos.get(key)
     if (ino === undefined) return
     this.#inos.delete(key)
@@ -60,7 +60,7 @@ export class KernelDirectories {
 
   #told(place: Place, attributes: Attributes | undefined): void {
     this.forget(place) // whatever was there
-    if (attributes === undefined || (attributes.mode & formatMask) !== directoryFormat) return
+    if (attributes === undefined || !isOfType(attributes, 'directory')) return
     this.#put(place, attributes.ino)
   }
 
@@ -69,7 +69,7 @@ export class KernelDirectories {
       { dir: parent, name },
       { dir: newParent, name: newName },
     ]
-    const [moved, replaced] = [this.#inos.get(keyOf(from)), this.#inos.get(keyOf(to))]
+    const [moved, replaced] = [this.#inos.get(nameKey(parent, name)), this.#inos.get(nameKey(newParent, newName))]
     this.forget(from)
     this.forget(to)
     if (moved !== undefined) this.#put(to, moved)
@@ -78,7 +78,7 @@ export class KernelDirectories {
 
   #put(place: Place, ino: bigint): void {
     const own = { dir: place.dir, name: Buffer.from(place.name) } // the message it came with is used again
-    const key = keyOf(own)
+    const key = nameKey(own.dir, own.name)
     this.#inos.set(key, ino)
     const places = this.#places.get(ino)
     if (places === undefined) this.#places.set(ino, new Map([[key, own]]))
@@ -91,8 +91,3 @@ export class KernelDirectories {
 }
 
 type RenameCall = Extract<FileCall, { $case: 'rename' }>['value']
-
-const keyOf = ({ dir, name }: Place): string =>
-  `${dir}/${Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1')}`
-const isDot = (name: Uint8Array): boolean =>
-  name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))

@@ -1,5 +1,7 @@
 import { errnos } from '../../proto/errno.ts'
 import type { Attributes, Caller, DirectoryEntry } from '../../proto/generated/file-service.ts'
+import { isOfType } from '../file-type.ts'
+import { isDot, nameKey, textOf } from '../names.ts'
 import type { FileCall, FileResult, Outcome } from '../router/file-client.ts'
 import { CachedListing } from './cached-listing.ts'
 import { type CachedEntry, Lease } from './lease.ts'
@@ -36,7 +38,6 @@ const nameMax = 255
 const xattrBytesMax = 4096
 const opensMax = 16
 const nobody: Held = new Map()
-const textOf = (name: Uint8Array): string => Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1')
 
 /**
  * What the provider's answers said, for as long as the leases stand under which it said so: attributes, entries, their
@@ -133,7 +134,7 @@ export class LeaseCache {
     const children = known.filter((entry) => entry !== undefined && entry !== 'none')
     const change: Changing = {
       dirs,
-      names: names.map(({ dir, name }) => nameKey(dir, textOf(name))),
+      names: names.map(({ dir, name }) => nameKey(dir, name)),
       inos: new Set([...dirs, ...inos, ...children]),
       contents: new Set(contents),
     }
@@ -278,9 +279,8 @@ export class LeaseCache {
   }
 
   #keepEntry(held: Held, parent: bigint, name: Uint8Array, entry: CachedEntry): void {
-    const text = textOf(name)
-    if (this.#changingNames.has(nameKey(parent, text))) return
-    held.get(parent)?.entries.set(text, entry)
+    if (this.#changingNames.has(nameKey(parent, name))) return
+    held.get(parent)?.entries.set(textOf(name), entry)
   }
 
   #keepAttributes(held: Held, attributes: Attributes): void {
@@ -344,22 +344,16 @@ function answerFrom(lease: Lease, call: FileCall, caller: Caller): Answer | unde
 }
 
 /** Who may read others, and of what, is the server's to say. */
-const isWithout = ({ bare, mode }: Attributes, name: string): boolean =>
-  bare === true &&
-  (name.startsWith('security.') || ((mode & typeMask) !== symlink && name.startsWith('system.posix_acl_')))
+const isWithout = (attributes: Attributes, name: string): boolean =>
+  attributes.bare === true &&
+  (name.startsWith('security.') || (!isOfType(attributes, 'symlink') && name.startsWith('system.posix_acl_')))
 
-const typeMask = 0o170000 // S_IFMT
-const symlink = 0o120000 // S_IFLNK
 const openTruncates = 0o1000 // O_TRUNC of Linux
 
 /** Which opens are alike: the same caller with the same groups, and the same flags. */
 function openKey({ flags }: { flags: number }, { uid, gid, groups }: Caller): string {
   return `${flags}:${uid}:${gid}:${groups.join(',')}`
 }
-
-const nameKey = (dir: bigint, name: string): string => `${dir}/${name}`
-const isDot = (name: Uint8Array): boolean =>
-  name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))
 
 function count<Key>(counts: Map<Key, number>, key: Key, by: 1 | -1): void {
   const left = (counts.get(key) ?? 0) + by

@@ -1,4 +1,5 @@
 import type { FileCall, FileResult } from '../router/file-client.ts'
+import { within } from '../within.ts'
 import { KernelDirectories, type Place } from './kernel-directories.ts'
 
 /** What the kernel is told; see Notifier. */
@@ -33,7 +34,7 @@ export class MovedDirectories {
   }
 
   /** What must be waited for before that is answered; undefined: nothing. Never rejects. */
-  before(call: FileCall, result: FileResult): Promise<void> | undefined {
+  before(call: FileCall, result: FileResult): Promise<unknown> | undefined {
     if (call.$case !== 'lookup' || result.$case !== 'entry' || result.value.attributes === undefined) return undefined
     const { ino } = result.value.attributes
     const places = this.#known.elsewhere({ dir: call.value.parent, name: call.value.name }, ino)
@@ -50,13 +51,4 @@ export class MovedDirectories {
     })
     this.#forgetting.set(ino, all)
   }
-}
-
-async function within(work: Promise<unknown>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs)
-  })
-  await Promise.race([work, late])
-  clearTimeout(timer)
 }

@@ -11,7 +11,7 @@ import { negotiate } from '../protocol/negotiate.ts'
 import type { ReplyBody } from '../protocol/reply.ts'
 import type { InHeader, Malformed, Request, RequestOf } from '../protocol/request.ts'
 import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
-import type { FileCall, FileClient, FileResult, InterruptSignal } from '../router/file-client.ts'
+import type { FileCall, FileClient, FileResult, InterruptSignal, Outcome } from '../router/file-client.ts'
 import type { WriteBehind } from '../write-behind/write-behind.ts'
 import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
@@ -185,23 +185,19 @@ export class Driver {
 
   /** @returns whether it was answered without asking anybody */
   #answerFromLease(request: Request, plan: Calling): boolean {
-    const { callers, coherence, directories, log } = this.#parts
+    const { callers, coherence, log } = this.#parts
     const { header, op } = request
     const caller = callers.of(header, { judged: plan.call.$case === 'open' })
     const known = coherence.answer(plan.call, caller)
     if (known === undefined) return false
     const { held, outcome } = known
-    if (outcome.kind === 'result') {
-      if (directories.before(plan.call, outcome.result) !== undefined) return false
-      directories.answered(plan.call, outcome.result)
-    }
-    let body: ReplyBody
+    let body: ReplyBody | undefined
     try {
-      if (outcome.kind === 'errno') body = { kind: 'error', errno: outcome.errno }
-      else body = plan.answer(outcome.result, (ino) => coherence.attributesMs(ino, held))
+      body = this.#known(plan, outcome, (ino) => coherence.attributesMs(ino, held))
     } catch (error) {
       body = replyForError(error, { op, unique: header.unique, log })
     }
+    if (body === undefined) return false
     this.#reply(request, told(request, body, held, coherence))
     if (asksForAcl(request)) coherence.gaveAcl(header.nodeid, held)
     return true
@@ -218,20 +214,25 @@ export class Driver {
 
   /** What a request comes to that is held back; undefined: it goes through. */
   #heldBackOf(request: Request, plan: Calling): ReplyBody | undefined {
-    const { callers, directories, log, writeBehind } = this.#parts
+    const { callers, log, writeBehind } = this.#parts
     const { header, op } = request
     // One that is sent again may have been sent already, and not been answered.
     if ((header.unique & resentBit) !== 0n) return undefined
     try {
       const outcome = writeBehind.answer(plan.call, callers.of(header, { judged: false }), header.unique)
-      if (outcome === undefined) return undefined
-      if (outcome.kind === 'errno') return { kind: 'error', errno: outcome.errno }
-      if (directories.before(plan.call, outcome.result) !== undefined) return undefined
-      directories.answered(plan.call, outcome.result)
-      return plan.answer(outcome.result)
+      return outcome && this.#known(plan, outcome)
     } catch (error) {
       return replyForError(error, { op, unique: header.unique, log })
     }
+  }
+
+  /** The answer to what is known here; undefined: the kernel has to forget something first, so servers are asked. */
+  #known(plan: Calling, outcome: Outcome, validMs?: (ino: bigint) => number): ReplyBody | undefined {
+    const { directories } = this.#parts
+    if (outcome.kind === 'errno') return { kind: 'error', errno: outcome.errno }
+    if (directories.before(plan.call, outcome.result) !== undefined) return undefined
+    directories.answered(plan.call, outcome.result)
+    return plan.answer(outcome.result, validMs)
   }
 
   /**

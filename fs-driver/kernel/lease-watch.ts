@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Log } from '../log.ts'
+import { within } from '../within.ts'
 import { readLeaseEnd, readLeaseFile } from './lease-file.ts'
 import { Notifier } from './notifier.ts'
 
@@ -82,16 +83,6 @@ export class LeaseWatch {
     this.#dying = { pid, ticks: this.#dying.pid === pid ? this.#dying.ticks + 1 : 1 }
     if (this.#dying.ticks === dyingTicks) this.#parts.onDying()
   }
-}
-
-async function within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), limitMs)
-  })
-  const inTime = await Promise.race([work.then(() => true), late])
-  clearTimeout(timer)
-  return inTime
 }
 
 function kill(pid: number): void {

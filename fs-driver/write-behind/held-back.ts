@@ -6,6 +6,8 @@ import type { Log } from '../log.ts'
 import type { FileClient } from '../router/file-client.ts'
 import { type ExtentFile, type ExtentHead, extentBytesMax, extentGroupsMax } from './extent-file.ts'
 import { HostNumbers } from './host-numbers.ts'
+import { isOutOfMemory } from './out-of-memory.ts'
+import { ownCalls } from './own-calls.ts'
 
 export interface HeldBackParts {
   readonly client: () => FileClient
@@ -38,8 +40,6 @@ const ageMs = 100
 const extentsMax = 16
 /** Extents of one file that are sent at once. */
 const sendingMax = 4
-/** The kernel's numbers of requests are even: calls that are made here have odd ones. */
-const uniqueOf = (number: bigint): bigint => (number << 1n) | 1n
 
 interface Extent {
   readonly place: number
@@ -189,7 +189,7 @@ export class HeldBack {
     try {
       this.#parts.file.writeData(extent.place, at, data)
     } catch (error) {
-      if (!isFull(error)) throw error
+      if (!isOutOfMemory(error)) throw error
       return false
     }
     extent.head = { ...extent.head, length, writtenNs: process.hrtime.bigint(), unique }
@@ -222,7 +222,7 @@ export class HeldBack {
     const ageNs = process.hrtime.bigint() - writtenNs
     const value = { ino, offset, data: file.readData(extent), append: false, killPrivileges, hold, ageNs }
     const call = { $case: 'write', value } as const
-    const unique = uniqueOf(number)
+    const unique = ownCalls.write(number)
     try {
       await client().call(call, caller, {
         unique,
@@ -281,9 +281,6 @@ export class HeldBack {
 }
 
 const nothing = Buffer.alloc(0)
-
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'ENOMEM')
 
 function overlap(a: ExtentHead, b: ExtentHead): boolean {
   return a.offset < b.offset + BigInt(b.length) && b.offset < a.offset + BigInt(a.length)

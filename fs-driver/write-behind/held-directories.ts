@@ -125,7 +125,12 @@ export class HeldDirectories {
 
   /** A directory that is made here: nothing is in it. */
   made(attributes: Attributes, number: bigint, term: number): void {
-    this.#put({ ...this.#fresh(attributes.ino, number, term), attributes, names: new Set(), plain: true })
+    this.#held.set(attributes.ino, {
+      ...this.#fresh(attributes.ino, number, term),
+      attributes,
+      names: new Set(),
+      plain: true,
+    })
   }
 
   /** Is the hold on it to be asked for, or what it is like? Then it counts as asked for, under that number. */
@@ -145,7 +150,7 @@ export class HeldDirectories {
 
   /** A directory that was made by itself, with the hold on it: what it is like has to be asked for. */
   born(ino: bigint, number: bigint, term: number): void {
-    this.#put({ ...this.#fresh(ino, number, term), names: new Set() })
+    this.#held.set(ino, { ...this.#fresh(ino, number, term), names: new Set() })
   }
 
   /**
@@ -167,7 +172,12 @@ export class HeldDirectories {
     // One that was leaving may have been another's in between.
     const kept = before?.leaving === false ? before.names : undefined
     const names = kept ?? (empty && quiet ? new Set<string>() : undefined)
-    this.#put({ ...this.#fresh(ino, number, term), attributes: quiet ? attributes : undefined, names, plain: true })
+    this.#held.set(ino, {
+      ...this.#fresh(ino, number, term),
+      attributes: quiet ? attributes : undefined,
+      names,
+      plain: true,
+    })
     return false
   }
 
@@ -257,10 +267,6 @@ export class HeldDirectories {
       all -= held.names?.size ?? 0
       held.names = undefined
     }
-  }
-
-  #put(held: HeldDirectory): void {
-    this.#held.set(held.ino, held)
   }
 
   #fresh(ino: bigint, number: bigint, term: number): HeldDirectory {

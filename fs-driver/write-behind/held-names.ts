@@ -1,5 +1,7 @@
 import { type Errno, errnos } from '../../proto/errno.ts'
 import type { Attributes, Caller, Setattr, Step, Write } from '../../proto/generated/file-service.ts'
+import { isOfType } from '../file-type.ts'
+import { textOf } from '../names.ts'
 import type { FileCall, FileResult, Outcome } from '../router/file-client.ts'
 import { extentGroupsMax } from './extent-file.ts'
 import type { HeldDirectories, HeldDirectory } from './held-directories.ts'
@@ -8,6 +10,7 @@ import type { NumberPool } from './number-pool.ts'
 import type { ServerTime } from './server-time.ts'
 import type { HeldStep } from './step-files.ts'
 import type { Steps } from './steps.ts'
+import { type MakesHere, makesHere } from './subjects.ts'
 
 export interface HeldNameParts {
   readonly directories: HeldDirectories
@@ -77,7 +80,7 @@ export class HeldNames {
     const { data } = write
     const offset = write.append ? attributes.size : write.offset
     const fits = offset <= attributes.size && made.bytes + data.length <= fileBytesMax && data.length > 0
-    const isFile = (attributes.mode & typeMask) === regular && (attributes.mode & privilegeBits) === 0
+    const isFile = isOfType(attributes, 'file') && (attributes.mode & privilegeBits) === 0
     if (!fits || !isFile) return false
     const nowNs = this.#parts.time.next(attributes.ctimeNs)
     if (nowNs === undefined) return false
@@ -144,7 +147,7 @@ export class HeldNames {
     return !closed && !directory.leaving && directory.term === this.#parts.term()
   }
 
-  #make(call: Makes, making: Making, caller: Caller, unique: bigint): Outcome | undefined {
+  #make(call: MakesHere, making: Making, caller: Caller, unique: bigint): Outcome | undefined {
     const directory = this.#usableBy(call.value.parent)
     if (directory === undefined || !this.#mayBeMade(directory, call, making, caller)) return undefined
     const { directories, holdNumber, numbers, steps, time } = this.#parts
@@ -165,7 +168,7 @@ export class HeldNames {
 
   #mayBeMade(
     directory: HeldDirectory & { attributes: Attributes },
-    { value: { name } }: Makes,
+    { value: { name } }: MakesHere,
     making: Making,
     caller: Caller,
   ): boolean {
@@ -219,23 +222,17 @@ export class HeldNames {
   }
 }
 
-type Makes = Extract<FileCall, { $case: 'create' | 'mkdir' | 'symlink' }>
-
-function makingOf(call: FileCall): { readonly call: Makes; readonly making: Making } | undefined {
+function makingOf(call: FileCall): { readonly call: MakesHere; readonly making: Making } | undefined {
+  if (!makesHere(call)) return undefined
   if (call.$case === 'symlink') return { call, making: { type: 'symlink', target: call.value.target } }
-  if (call.$case !== 'create' && call.$case !== 'mkdir') return undefined
   const { mode, umask } = call.value
   return call.$case === 'create'
     ? { call, making: { type: 'file', bits: mode & 0o7777 & ~umask } }
     : { call, making: { type: 'directory', bits: mode & 0o1777 & ~umask } }
 }
 
-const typeMask = 0o170000 // S_IFMT
-const regular = 0o100000 // S_IFREG
 const refused = (errno: Errno): Outcome => ({ kind: 'errno', errno: errnos[errno] })
 const answered = (result: FileResult): Outcome => ({ kind: 'result', result })
-export const textOf = (name: Uint8Array): string =>
-  Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1')
 const targetBytesMax = 4095
 const isTarget = (target: Uint8Array): boolean =>
   target.length > 0 && target.length <= targetBytesMax && !target.includes(0)

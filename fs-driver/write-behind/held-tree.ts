@@ -1,15 +1,17 @@
 import { type Errno, FsError } from '../../proto/errno.ts'
-import type { Caller, Entry, Hold } from '../../proto/generated/file-service.ts'
+import type { Entry, Hold } from '../../proto/generated/file-service.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import { LeasedCall } from '../cache/leased-call.ts'
+import { textOf } from '../names.ts'
 import type { FileCall, FileClient, FileResult } from '../router/file-client.ts'
 import { HeldDirectories, type HeldDirectory } from './held-directories.ts'
-import { HeldNames, textOf } from './held-names.ts'
+import { HeldNames } from './held-names.ts'
 import { HostNumbers } from './host-numbers.ts'
 import { NumberPool } from './number-pool.ts'
+import { ourselves, ownCalls } from './own-calls.ts'
 import { ServerTime } from './server-time.ts'
 import type { Steps } from './steps.ts'
-import { endsPlainness, type Makes, makes, namesOf } from './subjects.ts'
+import { endsPlainness, type Makes, makes, makesHere, namesOf } from './subjects.ts'
 
 export interface HeldTreeParts {
   readonly client: () => FileClient
@@ -20,12 +22,13 @@ export interface HeldTreeParts {
   readonly release: (holds: readonly Hold[]) => void
 }
 
+export interface Asking {
+  readonly call: FileCall
+  readonly asked: (result: FileResult | undefined, errno: Errno | undefined) => void
+}
+
 /** The hold on a directory in which nobody makes anything is given back after so long, together with others. */
 const idleMs = 2_000
-
-const root: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }
-/** Far from the numbers of all other calls; see WriteBehind. */
-const askBit = 1n << 60n
 
 /** Holds on directories: when they are asked for and given back, and what is made under them meanwhile. */
 export class HeldTree {
@@ -54,7 +57,7 @@ export class HeldTree {
 
   /** Resolves when what this makes may perhaps be held back: the directory is held, and is being asked about. */
   settling(call: FileCall): Promise<void> | undefined {
-    if (call.$case !== 'create' && call.$case !== 'mkdir' && call.$case !== 'symlink') return undefined
+    if (!makesHere(call)) return undefined
     const held = this.#directories.get(call.value.parent)
     if (held?.settling !== undefined) return held.settling
     const { coherence } = this.#parts
@@ -67,10 +70,7 @@ export class HeldTree {
   }
 
   /** As WriteBehind.asking. `wishes`: a hold may be wished for. */
-  asking(
-    call: FileCall,
-    { wishes }: { wishes: boolean },
-  ): { call: FileCall; asked: (result: FileResult | undefined, errno: Errno | undefined) => void } {
+  asking(call: FileCall, { wishes }: { wishes: boolean }): Asking {
     const names = namesOf(call)
     for (const { dir, name } of names) this.#directories.began(dir, name)
     if (endsPlainness(call)) this.#leave(this.#directories.get(call.value.ino))
@@ -78,7 +78,7 @@ export class HeldTree {
     const { term } = coherence
     const askedMs = nowMs()
     const sent = wishes ? this.#wishing(call) : call
-    const asked = (result: FileResult | undefined, errno: Errno | undefined): void => {
+    const asked: Asking['asked'] = (result, errno) => {
       const isMade = result?.$case === 'entry' && makes(sent)
       for (const { dir } of names) this.#directories.ended(dir, { made: isMade })
       if (result !== undefined && (call.$case === 'rmdir' || call.$case === 'rename')) this.#directories.mayBeGone()
@@ -174,11 +174,9 @@ export class HeldTree {
   /** For ourselves. @returns undefined: it was refused */
   async #ask(call: FileCall): Promise<FileResult | undefined> {
     const { client, coherence } = this.#parts
-    const unique = askBit | (this.#numbers.next() << 1n) | 1n
+    const unique = ownCalls.ask(this.#numbers.next())
     try {
-      const caller = root
-      const asking = new LeasedCall(client(), coherence)
-      return await asking.call(call, caller, { unique, step: 0 })
+      return await new LeasedCall(client(), coherence).call(call, ourselves, { unique, step: 0 })
     } catch (error) {
       if (!(error instanceof FsError)) throw error
       return undefined

@@ -1,4 +1,5 @@
 import type { Attributes, Caller } from '../../proto/generated/file-service.ts'
+import { fileTypes } from '../file-type.ts'
 
 /** What is to be made. `bits`: its permissions, by the umask already. */
 export type Making =
@@ -9,7 +10,6 @@ export type Making =
 /** Set-user-ID and set-group-ID: what becomes of them is the servers' to say. */
 export const privilegeBits = 0o6000
 const setGid = 0o2000
-const typeBits = { file: 0o100000, directory: 0o040000, symlink: 0o120000 } as const
 const ownerMakes = 0o300 // S_IWUSR | S_IXUSR
 const blockBytes = 4096
 /** As the servers say it of every directory. */
@@ -39,7 +39,7 @@ export function newInode(
   const handedOn = inherits && making.type === 'directory' ? setGid : 0
   return {
     ino,
-    mode: typeBits[making.type] | bits | handedOn,
+    mode: fileTypes[making.type] | bits | handedOn,
     nlink: making.type === 'directory' ? 2 : 1,
     uid: caller.uid,
     gid: inherits ? directory.gid : caller.gid,

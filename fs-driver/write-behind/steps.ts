@@ -3,8 +3,11 @@ import type { Operation } from '../../proto/generated/file-service.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import type { Changing } from '../cache/lease-cache.ts'
 import type { Log } from '../log.ts'
+import { nameKey } from '../names.ts'
 import type { FileCall, FileClient } from '../router/file-client.ts'
 import { HostNumbers } from './host-numbers.ts'
+import { isOutOfMemory } from './out-of-memory.ts'
+import { ourselves, ownCalls } from './own-calls.ts'
 import type { HeldStep, StepFiles } from './step-files.ts'
 
 export interface StepParts {
@@ -28,12 +31,6 @@ const stepsMax = 2048
 const bytesMax = 4 << 20
 /** About what one step weighs besides its data. */
 const stepBytes = 256
-/** Far from the numbers of all other calls; see WriteBehind. */
-const batchBit = 1n << 61n
-const uniqueOf = (number: bigint): bigint => batchBit | (number << 1n) | 1n
-
-const root = { uid: 0, gid: 0, groups: [], pid: 0 }
-
 type Begun = ReturnType<Coherence['begin']>
 
 interface HeldBatch {
@@ -123,7 +120,7 @@ export class Steps {
     try {
       this.#parts.files.append(batch.number, held)
     } catch (error) {
-      if (!isFull(error)) throw error
+      if (!isOutOfMemory(error)) throw error
       batch.state = 'closed' // its file may end with half a step
       if (batch.steps.length === 0) this.#over(batch)
       return false
@@ -190,12 +187,12 @@ export class Steps {
 
   async #send(batch: HeldBatch): Promise<void> {
     const { client, log } = this.#parts
-    const unique = uniqueOf(batch.number)
+    const unique = ownCalls.batch(batch.number)
     const took = new Map<bigint, bigint>()
     const steps = batch.steps.map((held) => this.#withWish(held, took))
     const errnos = new Map<number, Errno>()
     try {
-      const result = await client().call({ $case: 'batch', value: { steps } }, root, {
+      const result = await client().call({ $case: 'batch', value: { steps } }, ourselves, {
         unique,
         step: 0,
         patient: true,
@@ -252,17 +249,12 @@ export class Steps {
   }
 }
 
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'ENOMEM')
-
 /** @throws Error: it is no step of ours */
 export function callOf({ step }: HeldStep): FileCall {
   const call: Operation['kind'] = step.call?.kind
   if (call === undefined) throw new Error('a step without a call was held back')
   return call
 }
-
-const nameKey = (parent: bigint, name: Uint8Array): string => `${parent}/${Buffer.from(name).toString('latin1')}`
 
 /** Directory and child, or the inode that is changed. */
 function inosOf(held: HeldStep): readonly bigint[] {

@@ -1,6 +1,6 @@
 import { routeOf } from '../../proto/route.ts'
+import { textOf } from '../names.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
-import { textOf } from './held-names.ts'
 
 // What calls and their results are about, as far as it matters to what is held back. Pure.
 
@@ -14,8 +14,13 @@ const openExclusive = 0o200 // O_EXCL of Linux
 
 export type Makes = Extract<FileCall, { $case: 'create' | 'mkdir' | 'mknod' | 'symlink' }>
 
-export const makes = (call: FileCall): call is Makes =>
-  call.$case === 'create' || call.$case === 'mkdir' || call.$case === 'mknod' || call.$case === 'symlink'
+export const makes = (call: FileCall): call is Makes => makesHere(call) || call.$case === 'mknod'
+
+/** Of those: what can be made here, ahead of the servers. */
+export type MakesHere = Extract<FileCall, { $case: 'create' | 'mkdir' | 'symlink' }>
+
+export const makesHere = (call: FileCall): call is MakesHere =>
+  call.$case === 'create' || call.$case === 'mkdir' || call.$case === 'symlink'
 
 /** It may take away what is known here by its number only, or what is in it. */
 export const takesAway = ({ $case }: FileCall): boolean => $case === 'unlink' || $case === 'rmdir'

@@ -7,8 +7,9 @@ import type { HoldHolder } from '../router/hold-holder.ts'
 import type { ExtentFile } from './extent-file.ts'
 import { fitsExtent, HeldBack, type HeldWrite } from './held-back.ts'
 import type { HeldDirectory } from './held-directories.ts'
-import { HeldTree } from './held-tree.ts'
+import { type Asking, HeldTree } from './held-tree.ts'
 import { type Held, Holds } from './holds.ts'
+import { ourselves, ownCalls } from './own-calls.ts'
 import type { HeldStep, StepFiles } from './step-files.ts'
 import { Steps } from './steps.ts'
 import { inosIn, inosOf, isAboutNames, parentsOf, takesAway } from './subjects.ts'
@@ -34,15 +35,6 @@ const idleMs = 500
 const releasedAtOnce = 256
 /** What comes near to the greatest file that there can be is written through: it may have to be refused. */
 const endMax = 2n ** 43n
-
-const root: Caller = { uid: 0, gid: 0, groups: [], pid: 0 }
-/** Numbers of calls that the kernel has not asked for: odd, as those of held-back writes, and far from them. */
-const releaseBit = 1n << 62n
-
-export interface Asking {
-  readonly call: FileCall
-  readonly asked: (result: FileResult | undefined, errno: Errno | undefined) => void
-}
 
 /** What had been held back by then. */
 export interface Mark {
@@ -277,11 +269,11 @@ export class WriteBehind implements HoldHolder {
     const holds = all.filter(({ number }) => !this.#releasing.has(number)).map(({ ino, number }) => ({ ino, number }))
     if (holds.length === 0) return
     for (const { number } of holds) this.#releasing.add(number)
-    const unique = releaseBit | (process.hrtime.bigint() << 1n) | 1n
+    const unique = ownCalls.release(process.hrtime.bigint())
     const client = this.#parts.client()
     try {
       const call = { $case: 'releaseHolds', value: { holds } } as const
-      await client.call(call, root, { unique, step: 0, patient: true, urgent: true })
+      await client.call(call, ourselves, { unique, step: 0, patient: true, urgent: true })
     } catch (error) {
       // The session has ended, or its history is lost: whoever still finds the hold there asks again.
       if (!(error instanceof FsError)) throw error

@@ -9,7 +9,7 @@ import { Draft } from './draft.ts'
 import { settableFlags } from './flags.ts'
 import { attributes, changeInode, done, loadInode } from './inode.ts'
 import { isDirectory } from './mode.ts'
-import { numbers } from './new-inode.ts'
+import { giveNumbers } from './new-inode.ts'
 import type { At, Outcome } from './outcome.ts'
 import type { View } from './view.ts'
 import { accessAclName, defaultAclName, loadAcl } from './xattr-record.ts'
@@ -67,7 +67,7 @@ export function takeDirectoryHold(view: View, _caller: Caller, { ino, number }: 
 export function takeNumbers(view: View, _caller: Caller, { count }: TakeNumbers): Outcome {
   if (count === 0 || count > numbersMax) throw new FsError('EINVAL', 'so many numbers are not given at once', { count })
   const draft = new Draft(view)
-  const { first } = numbers(draft, count)
+  const first = giveNumbers(draft, count)
   return { reply: { $case: 'numbers', value: { first, count } }, effects: draft.effects() }
 }
 

@@ -93,8 +93,7 @@ function putInode(
   made: NewInode,
   { nowNs, nlink }: { readonly nowNs: bigint; readonly nlink: number },
 ): Made {
-  const ino = made.ino === undefined ? numbers(draft, 1).first : unused(draft, made.ino)
-  use(draft)
+  const ino = allocate(draft, made.ino)
   const { bits, xattrs } = inherit(draft, directory, made)
   const { mode, uid, gid } = ownership(directory.inode, caller, made, bits)
   const inode: Inode = {
@@ -121,24 +120,25 @@ function putInode(
   return { ino, inode }
 }
 
-/** The next numbers that were never given away (S28). */
-export function numbers(draft: Draft, count: number): { readonly first: bigint } {
+/** The next number (S28), or one that was given away before; counted as one more inode in use. @throws FsError EINVAL */
+function allocate(draft: Draft, given: bigint | undefined): bigint {
+  const { next, used } = counter(draft)
+  if (given === undefined) {
+    draft.put(inodeCounter, encodeCounter({ next: next + 1n, used: used + 1 }))
+    return next
+  }
+  if (given >= next) throw new FsError('EINVAL', 'the number was never given away', { ino: given })
+  if (draft.get(inodeKey(given)) !== undefined)
+    throw new FsError('EINVAL', 'the number is an inode already', { ino: given })
+  draft.put(inodeCounter, encodeCounter({ next, used: used + 1 }))
+  return given
+}
+
+/** The first of so many numbers that were never given away, and are now. */
+export function giveNumbers(draft: Draft, count: number): bigint {
   const { next, used } = counter(draft)
   draft.put(inodeCounter, encodeCounter({ next: next + BigInt(count), used }))
-  return { first: next }
-}
-
-/** A number that was given away. @throws FsError EINVAL */
-function unused(view: View, ino: bigint): bigint {
-  if (ino >= counter(view).next) throw new FsError('EINVAL', 'the number was never given away', { ino })
-  if (view.get(inodeKey(ino)) !== undefined) throw new FsError('EINVAL', 'the number is an inode already', { ino })
-  return ino
-}
-
-/** One more inode in use. */
-function use(draft: Draft): void {
-  const { next, used } = counter(draft)
-  draft.put(inodeCounter, encodeCounter({ next, used: used + 1 }))
+  return next
 }
 
 function counter(view: View): Counter {

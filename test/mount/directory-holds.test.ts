@@ -2,8 +2,7 @@ import t from 'tap'
 import { Cluster } from '../fixtures/cluster.ts'
 import { Prober } from '../fixtures/prober.ts'
 import { seed } from '../fixtures/random.ts'
-import { commandLine, processesNaming } from '../fixtures/sweep.ts'
-import { expect, waitFor } from '../fixtures/wait.ts'
+import { expect } from '../fixtures/wait.ts'
 import { Prng } from '../simulation/random.ts'
 
 // What is made in a directory is answered before it is sent. Nobody may be able to tell, but by the speed.
@@ -60,18 +59,6 @@ const begin = async (tree: string): Promise<void> => {
   await here.ask('os.mkdir(tree)')
 }
 
-const driverOf = (path: string): number | undefined =>
-  processesNaming(cluster.folder).find((pid) => commandLine(pid).includes(` drive ${path} `))
-
-async function killDriver(path: string): Promise<void> {
-  const driver = expect(driverOf(path), 'the mount has no driver')
-  cluster.signal(driver, 'SIGKILL')
-  await waitFor(() => [driverOf(path)].find((pid) => pid !== undefined && pid !== driver), {
-    what: 'another driver to run',
-    limitMs: 20_000,
-  })
-}
-
 void t.test('what is made in a directory costs no round trip each', async (t) => {
   await begin('quick')
   const timed = async (count: number, first: number): Promise<number> => {
@@ -120,7 +107,7 @@ void t.test('what a driver held back when it was killed is done by the next, onc
   await begin('killed')
   for (let round = 0; round < 3; round++) {
     const making = here.ask(`make_all(${round * 400}, ${(round + 1) * 400})`)
-    await killDriver(cluster.tree)
+    await cluster.killDriver(cluster.tree)
     t.equal(await making, null, 'no error')
     if (round % 2 === 1) t.same(await there.ask(`looks(0, ${(round + 1) * 400})`), [], `after kill ${round + 1}`)
   }
@@ -185,7 +172,7 @@ void t.test('who waits for a driver that is stopped does so for a while, and wha
   await begin('stopped')
   await here.ask('make_all(0, 60); d = os.open(tree, os.O_RDONLY); os.fsync(d); os.close(d)')
   await here.ask('f = os.open(tree + "/last", os.O_CREAT | os.O_EXCL | os.O_WRONLY); os.write(f, b"x")')
-  const driver = expect(driverOf(cluster.tree), 'the mount has no driver')
+  const driver = expect(cluster.driverOf(cluster.tree), 'the mount has no driver')
   cluster.signal(driver, 'SIGSTOP')
   const began = performance.now()
   const seen = await there.ask('os.path.exists(tree + "/last")')

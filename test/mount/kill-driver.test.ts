@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Cluster } from '../fixtures/cluster.ts'
 import { loadFaults, now, RunningLoad, reportStall } from '../fixtures/running-load.ts'
-import { commandLine, processesNaming } from '../fixtures/sweep.ts'
 import { expect, waitFor } from '../fixtures/wait.ts'
 
 // The process that answers a mount's kernel dies under load. Its supervisor holds the mount, and starts another.
@@ -12,18 +11,14 @@ const rounds = 3
 
 const cluster = await Cluster.start(t)
 
-/** The driver of a mount is the process that was told to drive it. */
-const driverOf = (path: string): number | undefined =>
-  processesNaming(cluster.folder).find((pid) => commandLine(pid).includes(` drive ${path} `))
-
 void t.test('the driver is killed again and again', async (t) => {
   const load = await RunningLoad.start(cluster.folder, [{ id: 'a', directory: join(cluster.tree, 'work') }])
   await load.progress(400)
   const began = now()
   for (let round = 1; round <= rounds; round += 1) {
-    const driver = expect(driverOf(cluster.tree), 'the mount has no driver')
+    const driver = expect(cluster.driverOf(cluster.tree), 'the mount has no driver')
     cluster.signal(driver, 'SIGKILL')
-    await waitFor(() => [driverOf(cluster.tree)].find((pid) => pid !== undefined && pid !== driver), {
+    await waitFor(() => [cluster.driverOf(cluster.tree)].find((pid) => pid !== undefined && pid !== driver), {
       what: 'another driver to run',
       limitMs: 10_000,
     })

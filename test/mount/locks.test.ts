@@ -204,11 +204,7 @@ void t.test('a mount that is taken away frees what it had at once', async (t) =>
   endAll(here, there)
 })
 
-const driverOf = (path: string): number =>
-  expect(
-    processesNaming(cluster.folder).find((pid) => commandLine(pid).includes(` drive ${path} `)),
-    `${path} has no driver`,
-  )
+const driverOf = (path: string): number => expect(cluster.driverOf(path), `${path} has no driver`)
 
 const supervisorOf = (path: string): number =>
   expect(

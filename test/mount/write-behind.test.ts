@@ -3,8 +3,7 @@ import t from 'tap'
 import { Cluster } from '../fixtures/cluster.ts'
 import { Prober } from '../fixtures/prober.ts'
 import { seed } from '../fixtures/random.ts'
-import { commandLine, processesNaming } from '../fixtures/sweep.ts'
-import { expect, waitFor } from '../fixtures/wait.ts'
+import { expect } from '../fixtures/wait.ts'
 import { Prng } from '../simulation/random.ts'
 
 // Writes are answered before they are sent. Nobody may be able to tell, but by the speed.
@@ -34,19 +33,6 @@ def same(path, n):
     return "%d bytes, wanted %d, the first other at %d" % (len(got), len(want), at)
 `
 await Promise.all([here.ask(lines), there.ask(lines)])
-
-const driverOf = (path: string): number | undefined =>
-  processesNaming(cluster.folder).find((pid) => commandLine(pid).includes(` drive ${path} `))
-
-/** Has the driver killed, and waits for the next. */
-async function killDriver(path: string): Promise<void> {
-  const driver = expect(driverOf(path), 'the mount has no driver')
-  cluster.signal(driver, 'SIGKILL')
-  await waitFor(() => [driverOf(path)].find((pid) => pid !== undefined && pid !== driver), {
-    what: 'another driver to run',
-    limitMs: 20_000,
-  })
-}
 
 void t.test('a program that writes little by little is not slowed by the network', async (t) => {
   const timed = (count: number, flags: string): string => `
@@ -97,7 +83,7 @@ void t.test('what a driver held back when it was killed is written by the next, 
   await here.ask('f = os.open("killed", os.O_CREAT | os.O_WRONLY | os.O_APPEND)')
   for (let round = 0; round < 5; round++) {
     const writing = here.ask(`write(f, ${round * 1500}, ${(round + 1) * 1500})`)
-    await killDriver(cluster.tree)
+    await cluster.killDriver(cluster.tree)
     t.equal(await writing, null, 'no error')
     if (round % 2 === 0) continue
     t.equal(await there.ask(`same("killed", ${(round + 1) * 1500})`), 'same', `after kill ${round + 1}`)
@@ -125,7 +111,7 @@ def digest(): return hashlib.sha256(bytes(model)).hexdigest()`)
   }
   for (let round = 0; round < 3; round++) {
     const scattering = here.ask('scatter(1500)')
-    await killDriver(cluster.tree)
+    await cluster.killDriver(cluster.tree)
     t.equal(await scattering, null, 'no error')
     t.equal(await there.ask(read), await here.ask('digest()'), `after kill ${round + 1}`)
   }
@@ -150,7 +136,7 @@ void t.test('and through the death of the primary', async (t) => {
 void t.test('who waits for a driver that is stopped does so for a while, and what is lost is said', async (t) => {
   await here.ask('f = os.open("stopped", os.O_CREAT | os.O_WRONLY | os.O_APPEND)')
   await here.ask('write(f, 0, 500); os.fsync(f); write(f, 500, 1000)')
-  const driver = expect(driverOf(cluster.tree), 'the mount has no driver')
+  const driver = expect(cluster.driverOf(cluster.tree), 'the mount has no driver')
   cluster.signal(driver, 'SIGSTOP')
   const began = performance.now()
   const size = Number(await there.ask('os.stat("stopped").st_size'))
