@@ -146,30 +146,49 @@ function addLooking(banyan: Command): void {
       const { status } = await import('./commands/status.ts')
       await status({ json: false, ...options })
     })
-  command(banyan, 'resync', 'Bring members back in sync that missed something, and show how far it is.')
+  command(banyan, 'resync [volume]', 'Bring members back in sync that missed something, and show how far it is.')
     .option('--full', 'compare everything, whatever the journals say')
     .option('--member <name>', 'this member only')
     .option('--json', 'print a line of JSON for each step')
     .addHelpText('after', example('banyan resync --full --member s2', 'compares all of s2 with the primary'))
-    .action(async (options: Place & { full?: true; member?: string; json?: true }) => {
+    .action(async (volume: string | undefined, options: Place & { full?: true; member?: string; json?: true }) => {
       const { resync } = await import('./commands/resync.ts')
-      await resync({ full: false, json: false, ...options, member: options.member })
+      await resync({ full: false, json: false, ...options, volume, member: options.member })
     })
-  command(banyan, 'verify', 'Compare all mirrors at one position, metadata and data; exit 1 if anything differs.')
+  command(
+    banyan,
+    'verify [volume]',
+    'Compare all mirrors at one position, metadata and data; exit 1 if anything differs.',
+  )
     .option('--repair', 'fetch what differs from the majority; exit 0 if all of it was mended')
     .option('--json', 'print JSON')
     .addHelpText('after', example('banyan verify --repair', 'names what differs, and mends it'))
-    .action(async (options: Place & { repair?: true; json?: true }) => {
+    .action(async (volume: string | undefined, options: Place & { repair?: true; json?: true }) => {
       const { verify } = await import('./commands/verify.ts')
-      process.exitCode = await verify({ repair: false, json: false, ...options })
+      process.exitCode = await verify({ repair: false, json: false, ...options, volume })
     })
 }
 
 function addVolumes(banyan: Command): void {
   const volume = banyan
     .command('volume')
-    .description('Show volumes, say what they want, and who mirrors them.')
+    .description('Make and show volumes, say what they want, and who mirrors them.')
     .addHelpText('after', example('banyan volume list', 'mirrors, primary and settings of each volume'))
+  command(volume, 'create <volume>', 'Make a volume, and attach it in the tree: every mount shows it at once.')
+    .requiredOption('--mirrors <nodes>', 'who mirrors it: names of servers, with commas between')
+    .option('--at <path>', 'where the tree has it, for ever (default: /VOLUME)')
+    .addHelpText('after', example('banyan volume create work --mirrors s1,s2', 'a volume at /work, on two servers'))
+    .action(async (name: string, options: Place & { mirrors: string; at?: string }) => {
+      const { createVolume } = await import('./commands/create-volume.ts')
+      await createVolume({ ...options, volume: name })
+    })
+  command(volume, 'attach <volume>', 'Give a volume that has none a place in the tree.')
+    .option('--at <path>', 'where the tree has it, for ever (default: /VOLUME)')
+    .addHelpText('after', example('banyan volume attach work --at /projects', 'every mount shows it at once'))
+    .action(async (name: string, options: Place & { at?: string }) => {
+      const { attachVolume } = await import('./commands/create-volume.ts')
+      await attachVolume({ ...options, volume: name })
+    })
   command(volume, 'list', 'Show all volumes: who leads, who mirrors, and what is set.')
     .option('--json', 'print JSON')
     .addHelpText('after', example('banyan volume list --json', 'for programs'))

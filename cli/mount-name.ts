@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { memoryFolder } from './memory-folder.ts'
 import type { StateFolder } from './state-folder.ts'
@@ -13,9 +14,18 @@ export function mountName(dir: string): string {
 }
 
 /** Files that the driver of a mount leaves to the next one. They live as long as the mount. */
-export const mountFileEndings = ['handles', 'slots', 'leases', 'writes', 'steps'] as const
+const endings = ['handles', 'slots', 'leases', 'writes', 'steps', 'volumes'] as const
 
-/** One of these, of the mount at `dir`. @throws Failure */
-export function mountFile(state: StateFolder, dir: string, ending: (typeof mountFileEndings)[number]): string {
-  return path.join(memoryFolder(state), `${mountName(dir)}.${ending}`)
+/** One of these, of the mount at `dir`; `volume`: of a volume in it, by its number. @throws Failure */
+export function mountFile(state: StateFolder, dir: string, ending: (typeof endings)[number], volume = 0): string {
+  return path.join(memoryFolder(state), `${mountName(dir)}.${ending}${volume === 0 ? '' : `-${volume}`}`)
+}
+
+/** All of the mount at `dir`. */
+export function removeMountFiles(state: StateFolder, dir: string): void {
+  const folder = memoryFolder(state)
+  const ours = new RegExp(`^${mountName(dir)}\\.(${endings.join('|')})(-\\d+)?$`)
+  for (const name of readdirSync(folder)) {
+    if (ours.test(name)) rmSync(path.join(folder, name), { force: true, recursive: true })
+  }
 }

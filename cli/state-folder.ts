@@ -3,6 +3,7 @@ import { chmodSync, lstatSync, mkdirSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { codeOf, Failure } from './failure.ts'
+import { volumeName } from './volume.ts'
 
 /** sun_path of Linux, with its NUL (unix(7)). */
 const socketPathMax = 107
@@ -18,7 +19,8 @@ export interface StateFolder {
   readonly run: string
   readonly settingsFile: string
   readonly directory: string
-  store(node: string): string
+  /** Of a node's copy of a volume. */
+  store(node: string, volume: string): string
   log(name: string): string
   socket(name: string): string
 }
@@ -38,7 +40,7 @@ export function stateFolder(given: string): StateFolder {
     run,
     settingsFile: path.join(root, 'config.toml'),
     directory: path.join(root, 'directory'),
-    store: (node) => path.join(root, node),
+    store: (node, volume) => path.join(root, volume === volumeName ? node : `${node}@${volume}`),
     log: (name) => path.join(root, 'log', `${name}.log`),
     socket: (name) => path.join(run, `${name}.sock`),
   }

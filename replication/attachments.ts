@@ -3,7 +3,7 @@ import { type Core, send } from './core.ts'
 import type { Mark } from './entry.ts'
 import { commonPoint } from './history.ts'
 import type { InSyncSet } from './in-sync-set.ts'
-import type { Member } from './member.ts'
+import type { Collecting, Member } from './member.ts'
 import type { Attach, Envelope } from './message.ts'
 import type { Primary } from './primary.ts'
 import { everything, type Touched, workFor } from './work.ts'
@@ -26,6 +26,10 @@ export function answerAttach(
   member.incarnation = attach.incarnation
   member.attempt = attach.attempt
   member.lastHeard = core.ports.clock.now()
+  if (member.collecting !== undefined && isSame(member.collecting.attach, attach)) {
+    member.collecting.attach = attach // to begin anew each time would be to begin for ever
+    return
+  }
   member.detach()
   if (isNew) set.released(member) // it let go of its lease before it asked, and a new process never had it
 
@@ -43,11 +47,26 @@ export function answerAttach(
 
   const since = (attach.amnesia ? Math.min(common, attach.durable) : common) as Seq
   if (attach.everything || !same || isTorn(attach, reign)) return resync(core, set, member, attach, since, allOfIt)
-  member.collecting = core.journal.committed
+  const collecting: Collecting = { from: core.journal.committed, attach }
+  member.collecting = collecting
   core.ports.storage.touchedSince(since, (touched) => {
-    if (member.attempt !== attach.attempt || member.incarnation !== attach.incarnation) return
-    if (member.collecting !== undefined && !set.counts(member.node)) resync(core, set, member, attach, since, touched)
+    if (member.collecting !== collecting || set.counts(member.node)) return
+    resync(core, set, member, collecting.attach, since, touched)
   })
+}
+
+/** The same process asks again, and nothing has changed there. */
+function isSame(before: Attach & Envelope, again: Attach & Envelope): boolean {
+  const isAt = (one: Mark, other: Mark): boolean => one.seq === other.seq && one.chain === other.chain
+  return (
+    isAt(before.last, again.last) &&
+    isAt(before.base, again.base) &&
+    before.incarnation === again.incarnation &&
+    before.durable === again.durable &&
+    before.amnesia === again.amnesia &&
+    before.resyncing === again.resyncing &&
+    before.everything === again.everything
+  )
 }
 
 /** A member whose store was lost counts from the beginning again: believed when its former process is heard no more. */
@@ -90,7 +109,7 @@ function follow(core: Core, member: Member, attach: Attach, from: Seq): void {
 
 /** The stream begins after what was committed when `touched` was asked for: what came later may be in both. */
 function resync(core: Core, set: InSyncSet, member: Member, attach: Attach, since: Seq, touched: Touched): void {
-  const base = core.ports.storage.markAt(member.collecting ?? core.journal.committed)
+  const base = core.ports.storage.markAt(member.collecting?.from ?? core.journal.committed)
   member.collecting = undefined
   if (base === undefined || !canRead(core, base.seq)) return
   const work = touched.everything ? everything : [...workFor(touched), ...set.extra(member.node)]

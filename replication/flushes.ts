@@ -4,7 +4,7 @@ import { assertFlushed } from './flushed.ts'
 import type { InSyncSet } from './in-sync-set.ts'
 import type { Member } from './member.ts'
 
-/** fsync: everything up to a position is committed, and on the disk of every member of the set (R7). */
+/** fsync: everything up to a position is committed, and on the disk of everybody who may lead (R7, R11). */
 export class Flushes {
   readonly #core: Core
   readonly #members: ReadonlyMap<NodeId, Member>
@@ -38,9 +38,8 @@ export class Flushes {
   settle(): void {
     if (this.#waiting.length === 0) return
     let least = Math.min(this.#ownFlushed, this.#core.journal.committed)
-    for (const member of this.#members.values()) {
-      if (this.#set.counts(member.node)) least = Math.min(least, member.durable)
-    }
+    // Also of who has left, but may lead as long as the set is too small (R11).
+    for (const node of this.#set.heirs()) least = Math.min(least, this.#members.get(node)?.durable ?? 0)
     const done = this.#waiting.filter((flush) => flush.upTo <= least)
     if (done.length > 0) this.#waiting = this.#waiting.filter((flush) => flush.upTo > least)
     for (const flush of done) {

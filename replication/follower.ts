@@ -29,6 +29,8 @@ interface Leader {
 const earlyMax = 256
 /** So many retries without progress, though there should be some, and the member attaches anew. */
 const patience = 3
+/** To ask again makes the answer to the question before count no more: each time it is waited longer, up to so many retries. */
+const askRetriesMax = 4
 /** A member whose disk is full looks again after so many retries. */
 const fullRetries = 4
 
@@ -44,6 +46,8 @@ export class Follower {
   #attempt: number
   #attached = false
   #askedAt: Ms = Number.NEGATIVE_INFINITY
+  /** Questions since the last answer. */
+  #asks = 0
   #blockedUntil: Ms = Number.NEGATIVE_INFINITY
   /** Last stream message taken, and when it was found that the primary had sent more. */
   #number = 0
@@ -157,7 +161,8 @@ export class Follower {
     ) {
       this.#reattach('messages of the stream were lost')
     }
-    if (!this.#attached && now - this.#askedAt >= this.#core.timing.retry) this.#ask()
+    const askAgain = Math.min(this.#asks, askRetriesMax) * this.#core.timing.retry
+    if (!this.#attached && now - this.#askedAt >= askAgain) this.#ask()
   }
 
   onMessage(from: NodeId, message: Message): void {
@@ -256,6 +261,7 @@ export class Follower {
     this.#core.ports.log('follows', { leader: leader.node, since: leader.since })
     this.#core.journal.adopt(leader.since)
     this.#leader = leader
+    this.#asks = 0
     this.#heardAt = this.#core.ports.clock.now()
     this.#detach()
     this.#ask()
@@ -283,6 +289,7 @@ export class Follower {
     const { journal } = this.#core
     const { opened } = this.#core.ports.storage
     this.#askedAt = now
+    this.#asks += 1
     this.#attempt += 1
     this.#early.clear()
     send(this.#core, this.#leader.node, {
@@ -309,6 +316,7 @@ export class Follower {
       this.#amnesia = false
     } else return this.#core.ports.log('attached.refused', { from: message.from, committed: journal.committed })
     this.#attached = true
+    this.#asks = 0
     this.#number = 0
     this.#target.start(this.#leader.node, this.#attempt)
     this.#core.ports.host.roleChanged()

@@ -108,9 +108,10 @@ export class Journal {
       (this.#history.at(-1)?.epoch ?? 0) === this.#last.epoch,
       'the history ends with another epoch than the journal',
     )
-    for (const [i, start] of this.#history.entries()) {
-      const before = this.#history[i - 1]
+    let before: EpochStart | undefined
+    for (const start of this.#history) {
       assert(before === undefined || (before.epoch < start.epoch && before.first < start.first), 'epochs out of order')
+      before = start
     }
   }
 }

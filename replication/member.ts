@@ -1,12 +1,18 @@
 import type { Incarnation, NodeId, Seq } from '../proto/ids.ts'
 import type { Entry } from './entry.ts'
 import type { Journal } from './journal.ts'
-import type { Fetch, StreamContent } from './message.ts'
+import type { Attach, Envelope, Fetch, StreamContent } from './message.ts'
 import type { Ms, Ports, Self, Space } from './ports.ts'
 import type { Progress } from './work.ts'
 
 /** What an attached member is doing: following the stream, or fetching what it missed as well. */
 export type Mode = 'absent' | 'following' | 'resyncing'
+
+export interface Collecting {
+  readonly from: Seq
+  /** The latest of its kind: it asks again and again. */
+  attach: Attach & Envelope
+}
 
 /** Entry bytes sent to one member and not acknowledged: more wait in the journal until it catches up. */
 const windowBytes = 16 << 20
@@ -43,9 +49,12 @@ export class Member {
   caughtUp = false
   /** Why it must leave the set, if it must. */
   leaving: string | undefined
+  /** What it has asked for and was not given yet. */
   fetch: Fetch | undefined
-  /** What it must fetch is being collected: the stream will begin after this entry. */
-  collecting: Seq | undefined
+  /** The next of that is being read. */
+  reading = false
+  /** What it must fetch is being collected: the stream will begin after this entry, as an answer to this question. */
+  collecting: Collecting | undefined
   /** A flush was asked of it that it has not answered; another is wanted after it. */
   flushing: 'no' | 'asked' | 'asked, and again' = 'no'
   #flushAskedAt: Ms = 0

@@ -135,12 +135,12 @@ export interface Flushed {
   readonly durable: Seq
 }
 
-/** A resyncing member asks for the present state of an item. */
+/** A resyncing member asks for the present state of items: one slice each, in this order, the first under `ticket`, the next under the number after it. */
 export interface Fetch {
   readonly kind: 'fetch'
   readonly attempt: number
   readonly ticket: number
-  readonly wanted: Wanted
+  readonly wanted: readonly Wanted[]
 }
 
 /** Nothing remains to be fetched and everything is flushed: count my acknowledgements, then put me into the set (R10). */

@@ -1,5 +1,6 @@
 import type { NodeId } from '../proto/ids.ts'
-import type { OnPartition, VolumeRecord } from './record.ts'
+import { volumeNumberMax } from '../proto/volume-number.ts'
+import type { Attached, OnPartition, VolumeRecord } from './record.ts'
 
 /**
  * What an operator may change of a record, by compare-and-swap like everybody: none of it makes an epoch, and none takes
@@ -41,6 +42,18 @@ export function minInSyncSet(record: VolumeRecord, minInSync: number): OperatorC
 
 export function onPartitionSet(record: VolumeRecord, onPartition: OnPartition): OperatorChange {
   return changed({ ...record, onPartition })
+}
+
+/** The record is that of the volume at the root of the tree. A volume keeps its place, and its number. */
+export function volumeAttached(record: VolumeRecord, attaching: Omit<Attached, 'number'>): OperatorChange {
+  const { attached = [] } = record
+  const present = attached.find(({ volume }) => volume === attaching.volume)
+  if (present !== undefined) return refused(`it has volume ${present.volume} at ${present.at} already`)
+  const there = attached.find(({ name, parent }) => parent === attaching.parent && name === attaching.name)
+  if (there !== undefined) return refused(`it has volume ${there.volume} at ${there.at}`)
+  const number = 1 + Math.max(0, ...attached.map((one) => one.number))
+  if (number > volumeNumberMax) return refused(`it has ${volumeNumberMax} volumes, and cannot have more`)
+  return changed({ ...record, attached: [...attached, { ...attaching, number }] })
 }
 
 /** A drained member goes on as a mirror, but leads only when nobody else can, and lets no client read from it. */

@@ -196,9 +196,10 @@ export class Primary {
       assert(member.acked <= journal.last.seq, 'an entry was acknowledged that was never written')
       assert(member.mode === 'absent' || member.sent <= journal.last.seq, 'an entry was sent that was never written')
     }
-    for (const member of this.#set.required()) {
-      // What was committed before a member attached to this reign is in its journal all the same: it was in the set.
-      const known = member.mode !== 'absent' && this.established()
+    for (const member of this.#members.values()) {
+      // What was committed before a member attached to this reign is in its journal all the same: it was in the set. Who has
+      // left it, and is waited for, may have come back with an empty disk.
+      const known = member.mode !== 'absent' && this.established() && this.#set.counts(member.node)
       assert(
         !known || member.acked >= Math.min(journal.committed, this.#mark ?? 0),
         'committed without a member of the set',
@@ -249,7 +250,7 @@ export class Primary {
     let from = this.#core.journal.last.seq + 1
     for (const member of this.#members.values()) {
       if (member.mode !== 'absent') from = Math.min(from, member.acked + 1)
-      if (member.collecting !== undefined) from = Math.min(from, member.collecting + 1)
+      if (member.collecting !== undefined) from = Math.min(from, member.collecting.from + 1)
     }
     return from as Seq
   }

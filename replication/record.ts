@@ -3,6 +3,19 @@ import type { Epoch, Incarnation, NodeId } from '../proto/ids.ts'
 /** What a volume's side without the directory does (S23). */
 export type OnPartition = 'stop' | 'read' | 'continue'
 
+/** Where the tree has a volume. It stays there for ever. */
+export interface Attached {
+  /** Of the volume in this tree, from 1: it stands in the upper bits of its inode numbers (proto/volume-number.ts). */
+  readonly number: number
+  readonly volume: string
+  /** From the root of the tree, as it was when it was attached. */
+  readonly at: string
+  /** The directory that has its place, as mounts number inodes. */
+  readonly parent: bigint
+  /** Of the place in it. */
+  readonly name: string
+}
+
 /**
  * A volume's configuration: the one thing that decides who is primary and whose acknowledgement counts (R9).
  * It lives in the service directory and is changed by compare-and-swap only.
@@ -25,6 +38,8 @@ export interface VolumeRecord {
   readonly incarnations: Readonly<Record<string, Incarnation>>
   readonly minInSync: number
   readonly onPartition: OnPartition
+  /** Of the volume at the root of the tree: the others in it. Nothing of replication depends on it. */
+  readonly attached?: readonly Attached[]
   /** Who wrote this version, so that a writer whose answer was lost finds out whether it won (R9). */
   readonly changedBy: string
 }

@@ -12,7 +12,7 @@ import { Primary } from './primary.ts'
 import type { Versioned, VolumeRecord } from './record.ts'
 import { takenOver } from './record-changes.ts'
 import { Recovery } from './recovery.ts'
-import { type ReplicaStatus, statusOf } from './status.ts'
+import { type ReplicaStatus, roleOf, statusOf } from './status.ts'
 import { Swapper } from './swapper.ts'
 import { everything, type WorkItem } from './work.ts'
 
@@ -180,6 +180,10 @@ export class Replica {
   /** Primary only: leaves the primary's place to that in-sync mirror, after what is under way. */
   handOver(to: NodeId): void {
     this.#primary?.handOver(to)
+  }
+
+  get role(): ReplicaStatus['role'] {
+    return roleOf(this.#core, this.#primary, this.#follower)
   }
 
   status(): ReplicaStatus {

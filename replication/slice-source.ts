@@ -1,6 +1,7 @@
 import type { Core } from './core.ts'
 import type { Member } from './member.ts'
-import type { WorkItem } from './work.ts'
+import type { Fetch } from './message.ts'
+import type { Slice, WorkItem } from './work.ts'
 
 /** Between two ticks, while clients have changes under way: so much is moved at most, and so many slices (R41). */
 const busyBytes = 2 << 20
@@ -25,22 +26,32 @@ export class SliceSource {
     for (const member of members) this.serve(member)
   }
 
+  /** One after the other, so that the limits are looked at before each. */
   serve(member: Member): void {
     const { journal, ports } = this.#core
-    const fetch = member.fetch
-    if (fetch === undefined || member.mode === 'absent') return
+    const { fetch } = member
+    const [wanted, ...later] = fetch?.wanted ?? []
+    if (fetch === undefined || wanted === undefined || member.mode === 'absent' || member.reading) return
     const busy = journal.last.seq > journal.committed
     if (busy && (this.#movedBytes >= busyBytes || this.#slices >= busySlices)) return
-    member.fetch = undefined
+    member.fetch = { ...fetch, ticket: fetch.ticket + 1, wanted: later }
+    member.reading = true
     this.#slices += 1
-    ports.storage.readSlice(fetch.wanted, (slice) => {
-      if (member.mode === 'absent' || member.attempt !== fetch.attempt) return
-      if (slice.damaged) return this.#damaged(slice.item)
-      this.#movedBytes += slice.movedBytes
-      // The slice is what is committed at this moment: the member must be just there when it comes to it.
-      member.pump(journal.committed)
-      if (member.sent < journal.committed) return
-      member.stream({ kind: 'slice', ticket: fetch.ticket, slice: { ...slice, at: journal.committed } })
+    ports.storage.readSlice(wanted, (slice) => {
+      member.reading = false
+      this.#give(member, fetch, slice)
+      this.serve(member)
     })
+  }
+
+  #give(member: Member, { attempt, ticket }: Fetch, slice: Omit<Slice, 'at'>): void {
+    const { journal } = this.#core
+    if (member.mode === 'absent' || member.attempt !== attempt) return
+    if (slice.damaged) return this.#damaged(slice.item)
+    this.#movedBytes += slice.movedBytes
+    // The slice is what is committed at this moment: the member must be just there when it comes to it.
+    member.pump(journal.committed)
+    if (member.sent < journal.committed) return
+    member.stream({ kind: 'slice', ticket, slice: { ...slice, at: journal.committed } })
   }
 }

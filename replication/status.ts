@@ -29,14 +29,19 @@ export interface ReplicaStatus {
   readonly members: readonly MemberStatus[]
 }
 
+export function roleOf(core: Core, primary: Primary | undefined, follower: Follower): ReplicaStatus['role'] {
+  if (primary !== undefined) return 'primary'
+  if (!follower.attached) return 'none'
+  return core.ports.storage.resync() === undefined ? 'mirror' : 'resyncing'
+}
+
 export function statusOf(core: Core, primary: Primary | undefined, follower: Follower): ReplicaStatus {
   const { journal, ports, self } = core
   const mark = ports.storage.resync()
   const { epoch, committed, last } = journal
   const common = { epoch, committed, last: last.seq, progress: mark?.progress }
   if (primary === undefined) {
-    const role = !follower.attached ? 'none' : mark === undefined ? 'mirror' : 'resyncing'
-    return { role, ...common, members: [] }
+    return { role: roleOf(core, primary, follower), ...common, members: [] }
   }
   const space = ports.storage.space()
   const own: MemberStatus = {

@@ -45,6 +45,7 @@ export const testPackages = {
   nsenter: 'util-linux',
   openssl: 'openssl',
   etcd: 'etcd-server',
+  faketime: 'faketime',
 }
 
 /** Of these, what scripts/lab needs. */

@@ -1,6 +1,7 @@
 // `npm run soak -- [--minutes N] [--from SEED]`: what `npm test` does in short, for as long as you like, one round after the
-// other: ever new seeds of the simulator, requests of the kernel with anything in them, every kind of change seen from a second
-// mount, then the tests on real mounts. Ends at the first failure, with what replays it.
+// other: ever new seeds of the simulator, a large cluster in simulated time, requests of the kernel with anything in them,
+// every kind of change seen from a second mount, then the tests on real mounts. Ends at the first failure, with what
+// replays it.
 import { spawn } from 'node:child_process'
 import { scriptOptions } from './options.ts'
 
@@ -14,15 +15,24 @@ const { values } = scriptOptions('Use: npm run soak -- [--minutes N] [--from SEE
 })
 const minutes = Number(values.minutes ?? minutesStandard)
 /**
- * Tests that take as many rounds as one likes, one by one, each with its own limit of time: mutated requests, as many to the
- * parser as to a whole driver; and of coherence, which makes every kind of change once in each round.
+ * Tests that have a long form, one by one, each with its own limit of time: mutated requests, as many to the parser as to a whole
+ * driver; coherence, which makes every kind of change once in each round; a network that is bad for a minute; and a mirror
+ * that was away for 100,000 operations and 1 GiB.
  */
 const longTests = [
   'test/fs-driver/protocol/fuzz.test.ts',
   'test/fs-driver/driver/fuzz.test.ts',
   'test/mount/coherence.test.ts',
+  'test/lab/partitions.test.ts',
+  'test/lab/returning-mirror.test.ts',
 ]
-const longRounds = { FUZZ_ROUNDS: '1000000', BANYAN_ROUNDS: '1000', TAP_TIMEOUT: '7200' }
+const longForms = {
+  FUZZ_ROUNDS: '1000000',
+  BANYAN_ROUNDS: '1000',
+  BANYAN_BAD_NETWORK_MS: '60000',
+  BANYAN_LONG_ABSENCE: '1',
+  TAP_TIMEOUT: '7200',
+}
 
 /** Of the present second, so that each soak tries other seeds; printed, so that it can be repeated. */
 const first = Number(values.from ?? Math.floor(Date.now() / 1000))
@@ -43,7 +53,7 @@ function run(what: string, args: readonly string[], more: Readonly<Record<string
 
 /** Each file prints its seed. */
 async function runLong(): Promise<boolean> {
-  for (const test of longTests) if (!(await run(test, ['--import=tsx', test], longRounds))) return false
+  for (const test of longTests) if (!(await run(test, ['--import=tsx', test], longForms))) return false
   return true
 }
 
@@ -58,7 +68,9 @@ async function main(): Promise<void> {
   do {
     const from = first + rounds * seedsEachRound
     const simulation = ['build/scripts/simulate.js', '--from', String(from), '--seeds', String(seedsEachRound)]
+    const cluster = ['build/scripts/simulate.js', '--from', String(from), '--scale']
     if (!(await run(`seeds ${from} to ${from + seedsEachRound - 1}`, simulation))) process.exitCode = 1
+    else if (!(await run(`a large cluster, seed ${from}`, cluster))) process.exitCode = 1
     else if (!(await runLong())) process.exitCode = 1
     else if (!(await run('mounts', ['build/scripts/test.js', 'test/mount']))) process.exitCode = 1
     rounds += 1

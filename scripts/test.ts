@@ -19,6 +19,9 @@ interface Suite {
 /** From SIGTERM to SIGKILL for a file that ran too long: its cleaning up may take some time. */
 const endMs = 20_000
 
+/** Of the lab's: they measure how long clients are held up, and have the machine to themselves. */
+const measuring = ['lab/power-loss.test.ts', 'lab/returning-mirror.test.ts']
+
 const running = new Set<ChildProcess>()
 let stopped = false
 
@@ -39,14 +42,21 @@ function suites(wanted: readonly string[]): Suite[] {
           .map((name) => path.relative('.', name))
   const isIn = (folder: string) => (file: string) => file.startsWith(path.join('test', folder) + path.sep)
   const [isMount, isSimulation, isLab] = [isIn('mount'), isIn('simulation'), isIn('lab')]
+  const measures = (file: string): boolean => measuring.some((name) => file.endsWith(name))
   const isUnit = (file: string): boolean => !isMount(file) && !isSimulation(file) && !isLab(file)
   return [
     { name: 'unit', files: files.filter(isUnit), jobs: 2, limitSeconds: 300 },
     // These share their seeds out among processes of their own.
     { name: 'simulation', files: files.filter(isSimulation), jobs: 1, limitSeconds: 1200 },
     { name: 'mount', files: files.filter(isMount), jobs: 1, limitSeconds: 600 },
-    // Several hosts each, on networks of their own.
-    { name: 'lab', files: files.filter(isLab), jobs: 1, limitSeconds: 900 },
+    // Several hosts each, on networks of their own. Mostly they wait: for leases to run out, hosts to start, sessions to end.
+    { name: 'lab', files: files.filter((file) => isLab(file) && !measures(file)), jobs: 2, limitSeconds: 900 },
+    {
+      name: 'lab, one at a time',
+      files: files.filter((file) => isLab(file) && measures(file)),
+      jobs: 1,
+      limitSeconds: 900,
+    },
   ].filter((suite) => suite.files.length > 0)
 }
 
@@ -102,6 +112,15 @@ function line(result: FileResult): string {
   return `${verdict} ${result.file.padEnd(60)} ${result.seconds.toFixed(1).padStart(6)} s  ${counts}`
 }
 
+const indented = (texts: readonly string[]): string[] => texts.map((text) => text.replaceAll(/^/gm, '  '))
+
+/** Once more, at the end: who keeps only the last part of a long output still sees what failed. */
+function recap(all: readonly FileResult[]): string[] {
+  const failed = all.filter((result) => result.failed > 0)
+  if (failed.length === 0) return []
+  return ['', 'What failed:', ...failed.flatMap((result) => [line(result), ...indented(result.failures)]), '']
+}
+
 async function main(wanted: readonly string[]): Promise<void> {
   const missing = wanted.find((name) => !existsSync(name))
   if (missing !== undefined) {
@@ -120,9 +139,8 @@ async function main(wanted: readonly string[]): Promise<void> {
     console.log(`${suite.name}: ${suite.files.length} files, ${suite.jobs} at a time`)
     await runSuite(suite, (result) => {
       all.push(result)
-      const failures = result.failures.map((text) => text.replaceAll(/^/gm, '  '))
       const comments = result.comments.map((text) => `         ${text}`)
-      console.log([line(result), ...comments, ...failures].join('\n'))
+      console.log([line(result), ...comments, ...indented(result.failures)].join('\n'))
     })
   }
   const passed = all.reduce((sum, result) => sum + result.passed, 0)
@@ -131,6 +149,7 @@ async function main(wanted: readonly string[]): Promise<void> {
   const seconds = (performance.now() - began) / 1000
   const report = process.env['BANYAN_TEST_REPORT']
   if (report !== undefined) writeFileSync(report, JSON.stringify({ passed, failed, seconds, files: all }))
+  for (const text of recap(all)) console.log(text)
   console.log(`${all.length} files in ${seconds.toFixed(0)} s`)
   console.log(`${passed} passed, ${failed} failed`)
   process.exitCode = failed === 0 ? 0 : 1

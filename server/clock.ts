@@ -50,13 +50,30 @@ const hostSources: ClockSources = {
   uptimeMs: () => os.uptime() * 1000,
 }
 
-/** Nanoseconds since 1970 for the times of files: to the microsecond, and never the same twice. */
+/** So far ahead of the wall clock is what was given by one that was wrong, and has been set. */
+const wrongMs = 1000
+
+/**
+ * Nanoseconds since 1970 for the times of files: to the microsecond, and never the same twice. They follow the wall clock
+ * when it is set, also back.
+ */
 export class FileTimes {
+  readonly #sources: Pick<ClockSources, 'hrtimeMs' | 'wallMs'>
+  #offsetMs: number
   #last = 0n
 
+  constructor(sources: Pick<ClockSources, 'hrtimeMs' | 'wallMs'> = hostSources) {
+    this.#sources = sources
+    this.#offsetMs = sources.wallMs() - sources.hrtimeMs()
+  }
+
   readonly nowNs = (): bigint => {
-    const wall = BigInt(Math.floor((performance.timeOrigin + performance.now()) * 1000)) * 1000n
-    this.#last = wall > this.#last ? wall : this.#last + 1n
+    const hrtime = this.#sources.hrtimeMs()
+    const offset = this.#sources.wallMs() - hrtime // in whole ms: the greatest of many is the truest
+    if (offset > this.#offsetMs || this.#offsetMs - offset > driftMs) this.#offsetMs = offset
+    const wall = BigInt(Math.floor((this.#offsetMs + hrtime) * 1000)) * 1000n
+    const isWrong = this.#last - wall > BigInt(wrongMs) * 1_000_000n
+    this.#last = wall > this.#last || isWrong ? wall : this.#last + 1n
     return this.#last
   }
 }

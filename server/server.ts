@@ -1,30 +1,27 @@
 import { readFileSync } from 'node:fs'
-import type { Advert } from '../proto/advert.ts'
 import { type Dial, overUnixSockets } from '../proto/channel.ts'
 import type { Incarnation, NodeId } from '../proto/ids.ts'
 import { type Log, standardTiming, type Timing } from '../replication/ports.ts'
-import { isDrained } from '../replication/record.ts'
 import type { Directory } from './directory/directory.ts'
-import { adminService } from './rpc/admin-service.ts'
-import { fileService } from './rpc/file-service.ts'
+import { Members } from './members.ts'
+import { byVolume } from './rpc/by-volume.ts'
 import { GrpcServer, type Services } from './rpc/grpc-server.ts'
 import type { PeerOf } from './rpc/identity.ts'
 import type { Listener } from './rpc/listener.ts'
-import { VolumeStore } from './store/volume-store.ts'
-import { Volume } from './volume.ts'
 
 export interface ServerOptions {
   readonly node: NodeId
   /** This start of this process: never used before. */
   readonly incarnation: Incarnation
+  /** It has a part in this one from the start, whoever the mirrors are. */
   readonly volume: string
   readonly directory: Directory
   /** Path of the Unix socket, at most 107 bytes. */
   readonly socket: string
   /** For other machines. Without it there are none. */
   readonly network?: Network
-  /** The member's store stands here. */
-  readonly stateDir: string
+  /** Where this member's copy of a volume stands. */
+  readonly storeOf: (volume: string) => string
   /** The machine's name, for drivers that prefer a provider nearby. */
   readonly host: string
   readonly log: Log
@@ -44,77 +41,59 @@ export interface Network {
 }
 
 export interface RunningServer {
-  /** Hands over what it leads, lets its clients go, and marks the store as stopped cleanly. */
+  /** Hands over what it leads, lets its clients go, and marks its copies as stopped cleanly. */
   close(): Promise<void>
 }
 
 const reportMs = 500
 const secondMs = 1000
-/** A clean stop waits so long for another member to lead. */
-const handOverMs = 1000
 
-/** Starts one file server: resolves when it listens. It serves when replication lets it. */
+/**
+ * Starts one file server: resolves when it listens. It serves when replication lets it; beside its first volume it takes
+ * part in each that names it as a mirror, from then on.
+ */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { directory, host, incarnation, log, network, node, socket, stateDir, volume: name } = options
+  const { directory, host, incarnation, log, network, node, socket, storeOf, volume: first } = options
   const { timing = standardTiming } = options
-  const onFatal = once(options.onFatal ?? endProcess, log)
-  const store = await VolumeStore.open(stateDir, { bootId: bootId(), log, onFailure: onFatal })
   const address = `unix:${socket}`
-  const dial = network?.dial ?? overUnixSockets
-  const volume = new Volume({ ...options, dial, address, store, timing, onFatal })
-  await volume.leases.look() // a primary that does not know who has leases waits for everybody
-  const admin = adminService(volume)
-  const services = (peerOf: PeerOf): Services => ({
-    file: fileService(volume.attachmentPorts, peerOf),
-    peer: volume.peers.service(peerOf),
-    admin,
+  const members = new Members({
+    ...options,
+    first,
+    address,
+    dial: network?.dial ?? overUnixSockets,
+    remote: network?.remote ?? '',
+    host,
+    timing,
+    bootId: bootId(),
+    storeOf,
+    onFatal: once(options.onFatal ?? endProcess, log),
   })
+  await members.open(first)
+  const services = (peerOf: PeerOf): Services => byVolume((volume = first) => members.get(volume)?.services(peerOf))
   const grpc = await GrpcServer.listen([{ kind: 'unix', socket }, ...(network?.listeners ?? [])], services)
-  const remote = network?.remote ?? ''
-  const advert: Advert = { node, incarnation, address, remote, host, load: 0, role: 'none' }
-  const advertisement = directory.advertise(name, advert)
-  const watch = directory.watch(name, {
-    record: (versioned) => volume.onRecord(versioned),
-    death: (dead, of) => volume.onDeath(dead, of),
-    providers: (adverts) => {
-      for (const peer of adverts) volume.peers.learn(peer.node, peer.address, peer.incarnation)
-    },
-  })
-  volume.start()
+  members.start()
+  const watch = directory.watchRecords((records) => members.onRecords(records))
   const tick = setInterval(() => {
-    volume.onTick()
-    grpc.setServing(volume.replica.mayRead())
-    const { role } = volume.replica.status()
-    advertisement.update({ role: role === 'resyncing' ? 'none' : role, load: volume.attachments.load() })
+    for (const member of members) member.onTick()
+    grpc.setServing([...members].some(({ volume }) => volume.replica.mayRead()))
   }, timing.heartbeat / 3)
-  const report = setInterval(() => volume.reportSessions(), reportMs)
-  const second = setInterval(() => volume.onSecond(), secondMs)
-  log('server.started', { node, incarnation, volume: name, address })
+  const report = setInterval(() => {
+    for (const { volume } of members) volume.reportSessions()
+  }, reportMs)
+  const second = setInterval(() => {
+    for (const { volume } of members) volume.onSecond()
+  }, secondMs)
+  log('server.started', { node, incarnation, volume: first, address })
   return {
     close: async () => {
-      await handedOver(volume)
-      for (const timer of [tick, report, second]) clearInterval(timer)
-      advertisement.close()
       watch.close()
-      volume.close()
+      await members.handOver()
+      for (const timer of [tick, report, second]) clearInterval(timer)
+      members.leave()
       grpc.close()
-      await store.close()
+      await members.close()
       log('server.stopped', { node })
     },
-  }
-}
-
-/** Resolves when another member leads, or nobody is there to, or after a while in any case. */
-async function handedOver(volume: Volume): Promise<void> {
-  const { replica, node } = volume
-  const record = volume.record?.record
-  const heirs = replica.status().members.filter((member) => member.state === 'in-sync' && member.node !== node)
-  const heir = heirs.find((member) => record !== undefined && !isDrained(record, member.node)) ?? heirs[0]
-  if (replica.primary() !== node || heir === undefined) return
-  volume.step(() => replica.handOver(heir.node))
-  const end = volume.clock.now() + handOverMs
-  while (replica.primary() === node && volume.clock.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
 

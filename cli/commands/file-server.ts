@@ -34,7 +34,7 @@ export async function fileServer(command: FileServerCommand): Promise<void> {
     volume: volumeName,
     directory,
     socket: state.socket(command.name),
-    stateDir: state.store(command.name),
+    storeOf: (volume) => state.store(command.name, volume),
     host: host.name,
     ...networkOf(host),
     log: (event, fields) => (errors.has(event) ? log.error(event, fields) : log.info(event, fields)),

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { ControlClient, withControl } from '../control-client.ts'
 import { Failure, oneLine } from '../failure.ts'
@@ -6,7 +5,7 @@ import { type Host, hostAt, type Place, runningHost } from '../host.ts'
 import { openLog } from '../log.ts'
 import { removeMemoryFolder } from '../memory-folder.ts'
 import { type MountDriver, supervise } from '../mount-driver.ts'
-import { mountFile, mountFileEndings, mountName } from '../mount-name.ts'
+import { mountFile, mountName, removeMountFiles } from '../mount-name.ts'
 import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
 import { prepareStateFolder } from '../state-folder.ts'
@@ -63,7 +62,7 @@ export async function mount(command: MountCommand): Promise<void> {
   registration.close()
   control.close()
   await watch.close()
-  for (const ending of mountFileEndings) rmSync(mountFile(state, mounted.dir, ending), { force: true, recursive: true })
+  removeMountFiles(state, mounted.dir)
   removeMemoryFolder(state)
   if (end === 'given-up') {
     throw new Failure(`the driver of ${mounted.dir} ended again and again`, {

@@ -2,11 +2,13 @@ import type { MemberStatus } from '../../proto/generated/admin-service.ts'
 import { askPrimary } from '../ask-primary.ts'
 import { Failure } from '../failure.ts'
 import { type Host, type Place, runningHost } from '../host.ts'
-import { clusterView, memberProgress, type VolumeView } from '../show/cluster-view.ts'
+import { clusterView, memberProgress, type VolumeView, volumeNamed } from '../show/cluster-view.ts'
 import { resyncShow } from '../show/resync-progress.ts'
 
 export interface ResyncCommand extends Place {
   readonly full: boolean
+  /** undefined: all of them. */
+  readonly volume: string | undefined
   readonly member: string | undefined
   readonly json: boolean
 }
@@ -14,19 +16,34 @@ export interface ResyncCommand extends Place {
 /** Starts or follows the resync of what is not in sync; resolves when all that was asked for is. @throws Failure */
 export async function resync(command: ResyncCommand): Promise<void> {
   const host = runningHost(command)
-  const [volume] = (await clusterView(host)).volumes
-  if (volume !== undefined) mustBeAbleToResync(volume, command, host)
+  const volumes = wantedVolumes((await clusterView(host)).volumes, command)
+  for (const volume of volumes) mustBeAbleToResync(volume, command, host)
+  for (const { name } of volumes) {
+    if (volumes.length > 1 && !command.json) console.log(`volume ${name}:`)
+    await resyncVolume(name, command, host)
+  }
+}
+
+/** The volume that is named; otherwise all that the member has a part in, or all. @throws Failure */
+function wantedVolumes(all: readonly VolumeView[], { member, volume }: ResyncCommand): readonly VolumeView[] {
+  if (volume !== undefined) return [volumeNamed(all, volume)]
+  if (member === undefined) return all
+  const wanted = all.filter(({ members }) => members.some(({ name }) => name === member))
+  return wanted.length > 0 ? wanted : all.slice(0, 1) // which says whom one may name
+}
+
+async function resyncVolume(volume: string, command: ResyncCommand, host: Host): Promise<void> {
   const show = resyncShow(process.stdout, () => performance.now())
   let last: readonly MemberStatus[] = []
   try {
-    const events = askPrimary(host, (client, attempt) =>
+    const events = askPrimary(host, volume, (client, metadata, attempt) =>
       // Of a full resync only the beginning is asked for once: asked again it would begin anew.
-      client.resync({ member: command.member ?? '', full: command.full && attempt === 0 }),
+      client.resync({ member: command.member ?? '', full: command.full && attempt === 0 }, metadata),
     )
     for await (const event of events) {
       last = event.members
       const members = event.members.map(memberProgress)
-      if (command.json) console.log(JSON.stringify({ members, done: event.done }))
+      if (command.json) console.log(JSON.stringify({ volume, members, done: event.done }))
       else show.show(members)
       if (event.done) break
     }

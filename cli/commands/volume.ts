@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts'
 import { type Host, type Place, runningHost } from '../host.ts'
 import { nodeNamed } from '../node-name.ts'
 import { table } from '../show/table.ts'
+import { placeOf, volumeName } from '../volume.ts'
 
 export interface VolumeCommand extends Place {
   readonly volume: string
@@ -20,6 +21,7 @@ export async function listVolumes({ json, ...place }: Place & { readonly json: b
   const records = await withDirectory(host, (directory) => directory.readRecords())
   const volumes = [...records].map(([name, { record }]) => ({
     name,
+    at: placeOf(name, records.get(volumeName)?.record) ?? null,
     primary: record.primary ?? null,
     members: record.members,
     inSync: record.inSync,
@@ -29,12 +31,14 @@ export async function listVolumes({ json, ...place }: Place & { readonly json: b
     epoch: record.epoch,
   }))
   if (json) return console.log(JSON.stringify(volumes, undefined, 2))
-  const rows = volumes.map(({ epoch, inSync, members, minInSync, name, onPartition, primary }) => {
+  const rows = volumes.map(({ at, epoch, inSync, members, minInSync, name, onPartition, primary }) => {
     const mirrors = members.map((node) => (inSync.includes(node) ? node : `(${node})`)).join(' ')
-    return [name, primary ?? 'none', mirrors, String(minInSync), onPartition, String(epoch)]
+    return [name, at ?? '-', primary ?? 'none', mirrors, String(minInSync), onPartition, String(epoch)]
   })
   console.log(
-    table(['volume', 'primary', 'mirrors (not in sync)', 'min-in-sync', 'on-partition', 'epoch'], rows).join('\n'),
+    table(['volume', 'at', 'primary', 'mirrors (not in sync)', 'min-in-sync', 'on-partition', 'epoch'], rows).join(
+      '\n',
+    ),
   )
 }
 

@@ -1,15 +1,17 @@
-import { Metadata } from '@grpc/grpc-js'
 import {
   AdminServiceClient,
   type MemberStatus,
   type ResyncStatus,
   type StatusReply,
 } from '../../proto/generated/admin-service.ts'
-import type { ServerState, StateReply } from '../../proto/generated/control-service.ts'
+import type { MountState, ServerState } from '../../proto/generated/control-service.ts'
+import { volumeMetadata } from '../../proto/volume-metadata.ts'
 import type { VolumeRecord } from '../../replication/record.ts'
 import { withControl } from '../control-client.ts'
+import { Failure } from '../failure.ts'
 import type { Host } from '../host.ts'
-import { type Known, lookUp } from './look-up.ts'
+import { placeOf } from '../volume.ts'
+import { type Known, lookUpAll } from './look-up.ts'
 
 /** A server that does not answer in that time is frozen or overloaded; the others tell what they know of it. */
 const askMs = 1500
@@ -24,6 +26,8 @@ export interface ClusterView {
 
 export interface VolumeView {
   readonly name: string
+  /** Where the tree has it; null: nowhere. */
+  readonly at: string | null
   readonly epoch: number
   readonly primary: string | null
   readonly members: readonly MemberView[]
@@ -54,6 +58,8 @@ export interface MemberView {
   readonly resync: ResyncView | null
   /** Why there is no process, for a person; empty when there is one. */
   readonly reason: string
+  /** It leads nothing and answers no client, as an operator wishes: "banyan node drain". */
+  readonly drained: boolean
 }
 
 export interface ResyncView {
@@ -70,12 +76,46 @@ export interface MountView {
   readonly provider: string | null
 }
 
+/** What is known of one volume. */
+export interface Asked {
+  readonly name: string
+  readonly servers: readonly ServerState[]
+  readonly record: VolumeRecord | undefined
+  readonly replies: readonly StatusReply[]
+}
+
 /** Asks the supervisor here, the directory and every server, and puts together what they say. @throws Failure */
 export async function clusterView(host: Host): Promise<ClusterView> {
   const present = await withControl(host, (control) => control.state())
-  const known = await lookUp(host, present.volume)
-  const running = { ...present, servers: [...present.servers, ...elsewhere(present.servers, known)] }
-  return assemble(running, known.record, await askAll(host, running.servers), host.name)
+  const known = await lookUpAll(host, present.volume)
+  const volumes = [...known].map(async ([name, of]): Promise<Asked> => {
+    const here = present.servers.filter((server) => isShownWith(name, server, { known, first: present.volume }))
+    const servers = [...here, ...elsewhere(present.servers, of)]
+    return { name, servers, record: of.record, replies: await askAll(host, name, servers) }
+  })
+  return assemble(await Promise.all(volumes), present.mounts, host.name)
+}
+
+/** @throws Failure when there is no such volume */
+export function volumeNamed(all: readonly VolumeView[], name: string): VolumeView {
+  const found = all.find((volume) => volume.name === name)
+  if (found !== undefined) return found
+  throw new Failure(`there is no volume ${name}`, {
+    meaning: 'Nothing was changed',
+    remedy: `Name one of ${all.map((volume) => volume.name).join(', ')}`,
+  })
+}
+
+/** A server is shown with the volumes that it has a part in; one that has none, with the first. */
+function isShownWith(
+  volume: string,
+  { name }: ServerState,
+  { known, first }: { readonly known: ReadonlyMap<string, Known>; readonly first: string },
+): boolean {
+  const hasPart = (of: VolumeRecord | undefined): boolean =>
+    [...(of?.members ?? []), ...(of?.inSync ?? [])].some((node) => node === name)
+  if (hasPart(known.get(volume)?.record)) return true
+  return volume === first && ![...known.values()].some(({ record }) => hasPart(record))
 }
 
 /** Members whose processes are other hosts'. */
@@ -89,54 +129,54 @@ function elsewhere(here: readonly ServerState[], { adverts, record }: Known): re
   })
 }
 
-async function askAll(host: Host, servers: readonly ServerState[]): Promise<readonly StatusReply[]> {
-  const replies = await Promise.all(servers.filter(hasProcess).map((server) => ask(host, server.address)))
+async function askAll(host: Host, volume: string, servers: readonly ServerState[]): Promise<readonly StatusReply[]> {
+  const replies = await Promise.all(servers.filter(hasProcess).map((server) => ask(host, volume, server.address)))
   return replies.filter((reply) => reply !== undefined)
 }
 
 /** undefined: no answer in time. That is no error: status is asked when something is wrong. */
-function ask({ dial }: Host, address: string): Promise<StatusReply | undefined> {
+function ask({ dial }: Host, volume: string, address: string): Promise<StatusReply | undefined> {
   const { target, credentials, options } = dial(address)
   const client = new AdminServiceClient(target, credentials, options)
   return new Promise((resolve) => {
-    client.status({}, new Metadata(), { deadline: Date.now() + askMs }, (error, reply) => {
+    client.status({}, volumeMetadata(volume), { deadline: Date.now() + askMs }, (error, reply) => {
       client.close()
       resolve(error === null ? reply : undefined)
     })
   })
 }
 
+/** The first volume is the root of the tree. */
+export function assemble(volumes: readonly Asked[], mounts: readonly MountState[], host: string): ClusterView {
+  const sessions = volumes.flatMap(({ replies }) => replies.flatMap((reply) => reply.sessions))
+  return {
+    volumes: volumes.map((volume) => volumeView(volume, volumes[0]?.record)),
+    mounts: mounts.map(({ path, pid }) => {
+      const session = sessions.find((one) => one.host === host && one.pid === pid && one.path === path)
+      return { path, pid, provider: session?.provider || null }
+    }),
+  }
+}
+
 /** Whoever serves as primary under the greatest epoch knows best; without one, whoever has seen the greatest. */
-export function assemble(
-  running: StateReply,
-  record: VolumeRecord | undefined,
-  replies: readonly StatusReply[],
-  host: string,
-): ClusterView {
+function volumeView({ name, record, replies, servers }: Asked, root: VolumeRecord | undefined): VolumeView {
   const rank = (reply: StatusReply): number => Number(reply.epoch) * 2 + (reply.role === 'primary' ? 1 : 0)
   const [best] = replies.toSorted((a, b) => rank(b) - rank(a))
   const known = new Map(best?.members.map((member) => [member.name, member]))
   const answers = new Set(replies.map((reply) => reply.node))
   return {
-    volumes: [
-      {
-        name: running.volume,
-        epoch: Math.max(record?.epoch ?? 0, Number(best?.epoch ?? 0n)),
-        primary: serving(best, record),
-        members: running.servers.map((server) => memberView(server, known.get(server.name), answers.has(server.name))),
-        space: best?.space
-          ? { freeBytes: Number(best.space.freeBytes), totalBytes: Number(best.space.totalBytes) }
-          : null,
-        orphans: Number(best?.orphans ?? 0n),
-        cutOff: cutOffOf(replies),
-        poisoned: replies.reduce((sum, reply) => sum + Number(reply.poisoned), 0),
-      },
-    ],
-    mounts: running.mounts.map(({ path, pid }) => {
-      const sessions = replies.flatMap((reply) => reply.sessions)
-      const session = sessions.find((one) => one.host === host && one.pid === pid && one.path === path)
-      return { path, pid, provider: session?.provider || null }
-    }),
+    name,
+    at: placeOf(name, root) ?? null,
+    epoch: Math.max(record?.epoch ?? 0, Number(best?.epoch ?? 0n)),
+    primary: serving(best, record),
+    members: servers.map((server) => ({
+      ...memberView(server, known.get(server.name), answers.has(server.name)),
+      drained: record?.drained.some((node) => node === server.name) ?? false,
+    })),
+    space: best?.space ? { freeBytes: Number(best.space.freeBytes), totalBytes: Number(best.space.totalBytes) } : null,
+    orphans: Number(best?.orphans ?? 0n),
+    cutOff: cutOffOf(replies),
+    poisoned: replies.reduce((sum, reply) => sum + Number(reply.poisoned), 0),
   }
 }
 
@@ -152,7 +192,11 @@ function serving(best: StatusReply | undefined, record: VolumeRecord | undefined
   return (best === undefined ? record?.primary : best.primary) || null
 }
 
-function memberView(server: ServerState, known: MemberStatus | undefined, answers: boolean): MemberView {
+function memberView(
+  server: ServerState,
+  known: MemberStatus | undefined,
+  answers: boolean,
+): Omit<MemberView, 'drained'> {
   const runs = hasProcess(server)
   const here = server.state !== 'unheard' && (server.pid !== 0 || server.state !== 'running')
   // A primary that has not heard of a member since it became one does not know how far that is.

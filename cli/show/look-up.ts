@@ -1,5 +1,5 @@
 import type { Advert } from '../../proto/advert.ts'
-import type { VolumeRecord } from '../../replication/record.ts'
+import type { Versioned, VolumeRecord } from '../../replication/record.ts'
 import type { Directory } from '../../server/directory/directory.ts'
 import type { Host } from '../host.ts'
 
@@ -19,6 +19,25 @@ export async function lookUp(host: Host, volume: string): Promise<Known> {
     const record = directory.readRecord(volume).catch(() => undefined)
     const adverts = advertsNow(directory, volume)
     return { record: (await record)?.record, adverts: await adverts }
+  } finally {
+    await directory.close()
+  }
+}
+
+/** The same of all volumes, of `first` in any case, which comes first; the others by name. */
+export async function lookUpAll(host: Host, first: string): Promise<ReadonlyMap<string, Known>> {
+  const directory = await host.openDirectory()
+  try {
+    const ofFirst = advertsNow(directory, first)
+    const records = await directory.readRecords().catch(() => new Map<string, Versioned>())
+    const others = [...records.keys()].filter((name) => name !== first).toSorted()
+    const adverts = await Promise.all([ofFirst, ...others.map((name) => advertsNow(directory, name))])
+    return new Map(
+      [first, ...others].map((name, index) => [
+        name,
+        { record: records.get(name)?.record, adverts: adverts[index] ?? [] },
+      ]),
+    )
   } finally {
     await directory.close()
   }

@@ -7,20 +7,26 @@ const spaceLow = 0.05
 
 /** `banyan status` for people: what needs attention first, at most 100 columns. `flag`: what names the state folder. */
 export function statusText(view: ClusterView, flag: string): string {
-  return [...view.volumes.flatMap((volume) => volumeText(volume, view.mounts, flag)), ...mountText(view.mounts)].join(
-    '\n',
+  const several = view.volumes.length > 1
+  const urgent = view.volumes.flatMap((volume) =>
+    attention(volume, flag).map((text) => (several ? `volume ${volume.name}: ${text}` : text)),
   )
+  return [
+    ...[...urgent, ...mountAttention(view.mounts)].flatMap((text) => wrap(`! ${text}`)),
+    ...view.volumes.flatMap((volume, index) => [...(index === 0 ? [] : ['']), ...volumeText(volume)]),
+    ...mountText(view.mounts),
+  ].join('\n')
 }
 
-function volumeText(volume: VolumeView, mounts: readonly MountView[], flag: string): string[] {
+function volumeText(volume: VolumeView): string[] {
   const inSync = volume.members.filter((member) => member.state === 'in-sync').length
-  const heading = `volume ${volume.name}: ${inSync} of ${volume.members.length} members in sync, primary ${volume.primary ?? 'none'}, epoch ${volume.epoch}`
+  const at = volume.at === '/' ? '' : ` at ${volume.at ?? 'no place in the tree'}`
+  const heading = `volume ${volume.name}${at}: ${inSync} of ${volume.members.length} members in sync, primary ${volume.primary ?? 'none'}, epoch ${volume.epoch}`
   const rank = { down: 0, resyncing: 1, 'in-sync': 2 } as const
   const members = volume.members.toSorted(
     (a, b) => rank[a.state] - rank[b.state] || a.name.localeCompare(b.name, 'en', { numeric: true }),
   )
   return [
-    ...attention(volume, mounts, flag).flatMap((text) => wrap(`! ${text}`)),
     fit(heading, columnsMax),
     '',
     ...table(
@@ -40,7 +46,7 @@ function volumeText(volume: VolumeView, mounts: readonly MountView[], flag: stri
 }
 
 /** What somebody should do something about, worst first; each with the remedy. */
-function attention(volume: VolumeView, mounts: readonly MountView[], flag: string): string[] {
+function attention(volume: VolumeView, flag: string): string[] {
   const found: string[] = []
   const { cutOff, members, primary, space } = volume
   if (cutOff !== null) {
@@ -71,18 +77,25 @@ function attention(volume: VolumeView, mounts: readonly MountView[], flag: strin
     )
   }
   for (const member of members.filter(({ state }) => state === 'resyncing')) found.push(`${member.name} is resyncing.`)
-  for (const mount of mounts.filter(({ provider }) => provider === null)) {
-    found.push(`The mount at ${mount.path} is attached to no server at present.`)
+  for (const { name } of members.filter(({ drained }) => drained)) {
+    found.push(
+      `${name} is drained: it leads nothing, and clients read elsewhere. When it is to serve again: banyan node drain ${name} --end${flag}`,
+    )
   }
   return found
 }
+
+const mountAttention = (mounts: readonly MountView[]): string[] =>
+  mounts
+    .filter(({ provider }) => provider === null)
+    .map(({ path }) => `The mount at ${path} is attached to no server at present.`)
 
 function memberRow(member: MemberView, primary: string | null): string[] {
   const number = (value: number | null): string => (value === null ? '-' : counted(value))
   return [
     member.name,
     member.state,
-    member.name === primary ? 'primary' : 'mirror',
+    `${member.name === primary ? 'primary' : 'mirror'}${member.drained ? ', drained' : ''}`,
     member.pid === null ? '-' : String(member.pid),
     number(member.applied),
     number(member.committed),

@@ -9,7 +9,7 @@ import {
 } from '../../proto/generated/control-service.ts'
 import { DirectoryServiceService } from '../../proto/generated/directory-service.ts'
 import type { Incarnation, NodeId } from '../../proto/ids.ts'
-import type { VolumeRecord } from '../../replication/record.ts'
+import type { Versioned } from '../../replication/record.ts'
 import { type Directory, DirectoryUnavailable } from '../../server/directory/directory.ts'
 import { directoryService } from '../../server/directory/service.ts'
 import { type Listener, listenAt, peersAt } from '../../server/rpc/listener.ts'
@@ -231,11 +231,17 @@ export class Up implements Control {
   }
 
   #watch(): void {
+    const versions = new Map<string, number>()
+    this.#options.directory.watchRecords((records) => {
+      for (const [volume, { record, version }] of records) {
+        if (versions.get(volume) === version) continue
+        versions.set(volume, version)
+        this.#options.log.info('record.changed', { volume, version, ...record })
+      }
+      if (this.#options.everyMember && !this.#stopping) this.#keepMembers([...records.values()])
+    })
     this.#options.directory.watch(volumeName, {
-      record: ({ version, record }) => {
-        this.#options.log.info('record.changed', { version, ...record })
-        if (this.#options.everyMember && !this.#stopping) this.#keepMembers(record)
-      },
+      record: () => {},
       death: () => {},
       providers: (adverts) => {
         this.#adverts = adverts
@@ -252,15 +258,16 @@ export class Up implements Control {
   }
 
   /** A new mirror gets a process; one that was taken out, and that nobody needs any more, loses it. */
-  #keepMembers(record: VolumeRecord): void {
-    for (const node of record.members) {
+  #keepMembers(all: readonly Versioned[]): void {
+    const needed = new Set(all.flatMap(({ record }) => [...record.members, ...record.inSync]))
+    for (const node of all.flatMap(({ record }) => record.members)) {
       if (this.#keepers.has(node)) continue
       const keeper = this.#newKeeper(node)
       this.#keepers.set(node, keeper)
       if (!keeper.adopt()) keeper.start()
     }
     for (const [name, keeper] of this.#keepers) {
-      if ([...record.members, ...record.inSync].includes(keeper.node)) continue
+      if (needed.has(keeper.node)) continue
       this.#keepers.delete(name)
       const stopped = keeper.stop().finally(() => this.#leaving.delete(stopped))
       this.#leaving.add(stopped)

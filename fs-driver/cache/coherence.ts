@@ -5,7 +5,7 @@ import type { FileCall, Outcome } from '../router/file-client.ts'
 import type { LeaseHolder } from '../router/lease-holder.ts'
 import { within } from '../within.ts'
 import { KernelHoldings } from './kernel-holdings.ts'
-import type { Lease } from './lease.ts'
+import type { CachedEntry, Lease } from './lease.ts'
 import type { Answer, Changing, Held, LeaseCacheLimits } from './lease-cache.ts'
 import { LeaseCache } from './lease-cache.ts'
 import { PageDropper } from './page-dropper.ts'
@@ -123,8 +123,8 @@ export class Coherence implements LeaseHolder {
     return this.isLeased ? this.#cache.attributes(ino) : undefined
   }
 
-  /** To which inode the name leads, if we have a lease on the directory. */
-  entry(parent: bigint, name: Uint8Array): bigint | undefined {
+  /** To which inode the name leads, if any, and if we have a lease on the directory. */
+  entry(parent: bigint, name: Uint8Array): CachedEntry | undefined {
     return this.isLeased ? this.#cache.entry(parent, name) : undefined
   }
 
@@ -141,10 +141,13 @@ export class Coherence implements LeaseHolder {
     this.#atimes.delete(ino)
   }
 
-  /** Before a change is sent. @returns what it makes old, and of what nothing is kept here until it is answered */
-  begin(call: FileCall): { change: Changing | undefined; invalidated: readonly bigint[] } {
+  /** Before a change is sent (see LeaseCache). @returns what it makes old, and of what nothing is kept here until it is answered */
+  begin(
+    call: FileCall,
+    children: readonly bigint[] = [],
+  ): { change: Changing | undefined; invalidated: readonly bigint[] } {
     if (routeOf(call) !== 'change') return { change: undefined, invalidated: [] }
-    const change = this.#cache.begin(call)
+    const change = this.#cache.begin(call, children)
     const nowMs = this.#parts.nowMs()
     this.#forgetNames(change.dirs, nowMs)
     for (const dir of change.dirs) this.#changed.stir(dir, nowMs)

@@ -1,7 +1,8 @@
 import { errnos } from '../../proto/errno.ts'
 import type { Attributes, Caller, DirectoryEntry } from '../../proto/generated/file-service.ts'
+import { count } from '../count.ts'
 import { isOfType } from '../file-type.ts'
-import { isDot, nameKey, textOf } from '../names.ts'
+import { isDot, isName, nameKey, textOf } from '../names.ts'
 import type { FileCall, FileResult, Outcome } from '../router/file-client.ts'
 import { CachedListing } from './cached-listing.ts'
 import { type CachedEntry, Lease } from './lease.ts'
@@ -34,7 +35,6 @@ export interface LeaseCacheLimits {
 
 export const standardLimits: LeaseCacheLimits = { leasesMax: 65_536, weightMax: 500_000, leaseWeightMax: 50_000 }
 
-const nameMax = 255
 const xattrBytesMax = 4096
 const opensMax = 16
 const nobody: Held = new Map()
@@ -77,9 +77,8 @@ export class LeaseCache {
   }
 
   /** To which inode the name leads. */
-  entry(parent: bigint, name: Uint8Array): bigint | undefined {
-    const known = this.#leases.get(parent)?.entries.get(textOf(name))
-    return known === 'none' ? undefined : known
+  entry(parent: bigint, name: Uint8Array): CachedEntry | undefined {
+    return this.#leases.get(parent)?.entries.get(textOf(name))
   }
 
   /** Access times are under no lease. @returns what it was; undefined: nothing is known */
@@ -126,16 +125,19 @@ export class LeaseCache {
     return held
   }
 
-  /** Before a change of our own is sent: forgets all that it can change, and keeps nothing of it until it is answered. */
-  begin(call: FileCall): Changing {
+  /**
+   * Before a change of our own is sent: forgets all that it can change, and keeps nothing of it until it is answered.
+   * `children`: known to be changed as well, besides those that are found by their names.
+   */
+  begin(call: FileCall, children: readonly bigint[] = []): Changing {
     const { contents, inos, names } = touchedBy(call)
     const known = names.map(({ dir, name }) => this.#leases.get(dir)?.entries.get(textOf(name)))
     const dirs = new Set(names.map(({ dir }) => dir))
-    const children = known.filter((entry) => entry !== undefined && entry !== 'none')
+    const named = known.filter((entry) => entry !== undefined && entry !== 'none')
     const change: Changing = {
       dirs,
       names: names.map(({ dir, name }) => nameKey(dir, name)),
-      inos: new Set([...dirs, ...inos, ...children]),
+      inos: new Set([...dirs, ...inos, ...named, ...children]),
       contents: new Set(contents),
     }
     for (const { dir, name } of names) this.#leases.get(dir)?.entries.delete(textOf(name))
@@ -221,7 +223,7 @@ export class LeaseCache {
 
   #lookup(parent: bigint, name: Uint8Array): Answer | undefined {
     const dir = this.#used(parent)
-    if (dir === undefined || name.length > nameMax) return undefined
+    if (dir === undefined || !isName(name)) return undefined
     const text = textOf(name)
     const known = dir.entries.get(text)
     if (known === undefined) {
@@ -353,12 +355,6 @@ const openTruncates = 0o1000 // O_TRUNC of Linux
 /** Which opens are alike: the same caller with the same groups, and the same flags. */
 function openKey({ flags }: { flags: number }, { uid, gid, groups }: Caller): string {
   return `${flags}:${uid}:${gid}:${groups.join(',')}`
-}
-
-function count<Key>(counts: Map<Key, number>, key: Key, by: 1 | -1): void {
-  const left = (counts.get(key) ?? 0) + by
-  if (left === 0) counts.delete(key)
-  else counts.set(key, left)
 }
 
 const answered = (result: FileResult, ...leases: readonly Lease[]): Answer => ({

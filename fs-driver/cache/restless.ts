@@ -1,22 +1,28 @@
 /** Inodes of which something happened a short while ago; a sweep now and then keeps it small. */
 export class Restless {
-  readonly #until = new Map<bigint, number>()
+  readonly #rests = new Map<bigint, { readonly untilMs: number; readonly forMs: number }>()
   readonly #forMs: number
+  readonly #mostMs: number
   #sweepAt = 1024
 
-  constructor(forMs: number) {
+  /** Each time that it was quiet for less than the rest before, the next is twice as long: up to `mostMs`. */
+  constructor(forMs: number, mostMs = forMs) {
     this.#forMs = forMs
+    this.#mostMs = mostMs
   }
 
   stir(ino: bigint, nowMs: number): void {
-    this.#until.set(ino, nowMs + this.#forMs)
-    if (this.#until.size < this.#sweepAt) return
-    for (const [other, untilMs] of this.#until) if (untilMs <= nowMs) this.#until.delete(other)
-    this.#sweepAt = 1024 + 2 * this.#until.size
+    const before = this.#rests.get(ino)
+    const again = before !== undefined && nowMs < before.untilMs + before.forMs
+    const forMs = again ? Math.min(2 * before.forMs, this.#mostMs) : this.#forMs
+    this.#rests.set(ino, { untilMs: nowMs + forMs, forMs })
+    if (this.#rests.size < this.#sweepAt) return
+    for (const [other, { forMs, untilMs }] of this.#rests) if (untilMs + forMs <= nowMs) this.#rests.delete(other)
+    this.#sweepAt = 1024 + 2 * this.#rests.size
   }
 
   has(ino: bigint, nowMs: number): boolean {
-    const untilMs = this.#until.get(ino)
-    return untilMs !== undefined && nowMs < untilMs
+    const rest = this.#rests.get(ino)
+    return rest !== undefined && nowMs < rest.untilMs
   }
 }

@@ -39,8 +39,10 @@ export function touchedBy(call: FileCall): Touched {
     case 'open':
     case 'write':
       return data(call.value.ino)
-    case 'takeHold':
-      return own(call.value.ino)
+    case 'takeHold': {
+      const { ino: dir, names } = call.value
+      return { ...named(...names.map((name) => ({ dir, name }))), inos: [dir] }
+    }
     case 'access':
     case 'awaitLock':
     case 'awaitRelease':

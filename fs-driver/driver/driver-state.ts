@@ -22,7 +22,8 @@ export class DriverState {
   /** Handles that a record says of that something may be locked through them. */
   readonly #locked = new Set<bigint>()
   readonly #path: string
-  #fd: number
+  /** undefined: the mount has ended, and nobody takes it over. */
+  #fd: number | undefined
   #records = 0
   #negotiated: Negotiated | undefined
 
@@ -74,8 +75,10 @@ export class DriverState {
     this.#append(record(kinds.locked, { b: fh, c: ino }))
   }
 
+  /** Requests may end after it: what they say is known here, and written nowhere. */
   close(): void {
-    closeSync(this.#fd)
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
   }
 
   /** Total: what is not a whole record of a known kind is passed over. */
@@ -103,6 +106,7 @@ export class DriverState {
   }
 
   #append(bytes: Buffer): void {
+    if (this.#fd === undefined) return
     writeSync(this.#fd, bytes)
     this.#records++
     if (this.#records > compactAt && this.#records > 4 * this.handles.size) this.#compact()
@@ -120,7 +124,7 @@ export class DriverState {
     const fd = openSync(fresh, 'a', 0o600)
     if (records.length > 0) writeSync(fd, Buffer.concat(records))
     renameSync(fresh, this.#path)
-    closeSync(this.#fd)
+    if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = fd
     this.#records = records.length
   }

@@ -2,7 +2,7 @@ import { type Errno, errnos, FsError } from '../../proto/errno.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import type { Held } from '../cache/lease-cache.ts'
 import { LeasedCall } from '../cache/leased-call.ts'
-import type { MovedDirectories } from '../cache/moved-directories.ts'
+import type { Instead, MovedInodes } from '../cache/moved-inodes.ts'
 import { asksForAcl, told } from '../cache/tell.ts'
 import type { Log } from '../log.ts'
 import type { Frame } from '../protocol/frame.ts'
@@ -12,6 +12,7 @@ import type { ReplyBody } from '../protocol/reply.ts'
 import type { InHeader, Malformed, Request, RequestOf } from '../protocol/request.ts'
 import { isAnswered, parseRequest, resentBit } from '../protocol/request.ts'
 import type { FileCall, FileClient, FileResult, InterruptSignal, Outcome } from '../router/file-client.ts'
+import { removes } from '../write-behind/subjects.ts'
 import type { WriteBehind } from '../write-behind/write-behind.ts'
 import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
@@ -21,7 +22,7 @@ import { InFlight } from './in-flight.ts'
 import { interruptible } from './interruptible.ts'
 import type { Interruptions } from './interruptions.ts'
 import { LockCalls, type LockPlan } from './locks.ts'
-import type { Calling } from './plan.ts'
+import type { Calling, Plan } from './plan.ts'
 import { planOf } from './plan.ts'
 import { replyForError } from './reply-error.ts'
 
@@ -38,12 +39,14 @@ export interface DriverParts {
   readonly client: FileClient
   readonly state: DriverState
   readonly coherence: Coherence
-  readonly directories: MovedDirectories
+  readonly moved: MovedInodes
   readonly writeBehind: WriteBehind
   readonly callers: Callers
   readonly interruptions: Interruptions
   /** Without it, reads leave access times as they are. */
   readonly accessTimes?: AccessTimes
+  /** In a tree of several volumes, requests are not all what they seem; see planInTree. */
+  readonly plan?: (request: Request) => Plan
   /** What is asked of the kernel at INIT, if it offers it. */
   readonly wanted: bigint
   /** How long something waits for what was held back while no provider answers (S29). */
@@ -59,6 +62,12 @@ const EPROTO = 71
 /** Calls that one request may make. */
 const steps = { call: 0, fsync: 1, callAnew: 2 } as const
 
+/** An absence that is not to be kept. */
+const insteadReplies: Record<NonNullable<Instead>, ReplyBody> = {
+  stale: { kind: 'error', errno: errnos.ESTALE },
+  absent: { kind: 'absent', nameMs: 0 },
+}
+
 /** Smaller contents of a WRITE are copied out of the frame; for greater ones the frame is given away. */
 const copyMaxBytes = 32 << 10
 
@@ -70,11 +79,13 @@ export class Driver {
   readonly #parts: DriverParts
   readonly #inFlight: InFlight
   readonly #locks: LockCalls
+  readonly #plan: (request: Request) => Plan
 
   constructor(parts: DriverParts) {
     this.#parts = parts
     this.#inFlight = new InFlight(parts.kernel, parts.interruptions)
     this.#locks = new LockCalls(parts.client, parts.state.locks)
+    this.#plan = parts.plan ?? planOf
   }
 
   get inFlight(): number {
@@ -115,7 +126,8 @@ export class Driver {
     // Sent again while it is in work: the answer to the first is the answer to both.
     if (this.#inFlight.has(unique)) return
     if (this.#hasLostLocks(request)) return this.#reply(request, { kind: 'error', errno: errnos.EIO })
-    const plan = planOf(request)
+    if (request.op === 'RENAME' || request.op === 'RENAME2') this.#parts.moved.renames(request.header.pid)
+    const plan = this.#plan(request)
     switch (plan.kind) {
       case 'nothing':
         return
@@ -174,7 +186,7 @@ export class Driver {
       this.#reply(request, { kind: 'error', errno: errnos[failure] })
       return true
     }
-    const plan = planOf(request)
+    const plan = this.#plan(request)
     if (args.fromCache || plan.kind !== 'call' || plan.durable !== undefined || plan.call.$case !== 'write')
       return false
     const how = { unique: header.unique & ~resentBit, resent: (header.unique & resentBit) !== 0n }
@@ -193,7 +205,7 @@ export class Driver {
     const { held, outcome } = known
     let body: ReplyBody | undefined
     try {
-      body = this.#known(plan, outcome, (ino) => coherence.attributesMs(ino, held))
+      body = this.#known(request, plan, outcome, (ino) => coherence.attributesMs(ino, held))
     } catch (error) {
       body = replyForError(error, { op, unique: header.unique, log })
     }
@@ -220,18 +232,20 @@ export class Driver {
     if ((header.unique & resentBit) !== 0n) return undefined
     try {
       const outcome = writeBehind.answer(plan.call, callers.of(header, { judged: false }), header.unique)
-      return outcome && this.#known(plan, outcome)
+      return outcome && this.#known(request, plan, outcome)
     } catch (error) {
       return replyForError(error, { op, unique: header.unique, log })
     }
   }
 
   /** The answer to what is known here; undefined: the kernel has to forget something first, so servers are asked. */
-  #known(plan: Calling, outcome: Outcome, validMs?: (ino: bigint) => number): ReplyBody | undefined {
-    const { directories } = this.#parts
+  #known(request: Request, plan: Calling, outcome: Outcome, validMs?: (ino: bigint) => number): ReplyBody | undefined {
     if (outcome.kind === 'errno') return { kind: 'error', errno: outcome.errno }
-    if (directories.before(plan.call, outcome.result) !== undefined) return undefined
-    directories.answered(plan.call, outcome.result)
+    const { moved } = this.#parts
+    const instead = moved.instead(plan.call, outcome.result, request.header.pid)
+    if (instead instanceof Promise) return undefined
+    if (instead !== undefined) return insteadReplies[instead]
+    moved.answered(plan.call, outcome.result)
     return plan.answer(outcome.result, validMs)
   }
 
@@ -246,7 +260,7 @@ export class Driver {
     const signal = this.#inFlight.begin(request, { waits: false })
     const reading = request.op === 'READ' ? readingOf(request, coherence) : undefined
     if (opening !== undefined) state.handles.use(opening)
-    const making = request.op === 'CREATE' || request.op === 'TMPFILE' ? state.handles.making() : undefined
+    const making = request.op === 'CREATE' || request.op === 'TMPFILE' ? state.handles.making(nodeid) : undefined
     let body: ReplyBody
     const asking = new LeasedCall(client, coherence)
     try {
@@ -272,7 +286,7 @@ export class Driver {
     plan: Calling,
     how: { asking: LeasedCall; signal: InterruptSignal; reading: Reading | undefined },
   ): Promise<ReplyBody> {
-    const { coherence, directories, unavailableMs, writeBehind } = this.#parts
+    const { coherence, moved, unavailableMs, writeBehind } = this.#parts
     const { asking, reading, signal } = how
     const { header } = request
     const settling = writeBehind.settling(plan.call)
@@ -297,9 +311,10 @@ export class Driver {
     ) {
       result = await ask()
     }
-    const moved = directories.before(plan.call, result)
-    if (moved !== undefined) await moved
-    directories.answered(plan.call, result)
+    const moving = moved.instead(plan.call, result, header.pid)
+    const instead = moving instanceof Promise ? await moving : moving
+    if (instead !== undefined) return insteadReplies[instead]
+    moved.answered(plan.call, result)
     const body = plan.answer(result, (ino) => coherence.attributesMs(ino, asking.held))
     if (plan.durable !== undefined) await this.#fsync(header, plan.durable, signal)
     return body
@@ -316,6 +331,7 @@ export class Driver {
     const call = { $case: 'getattr', value: { ino } } as const
     const sent = writeBehind.before(call, { all: true })
     if (sent !== undefined) await interruptible(sent, signal, unavailableMs)
+    if (removes(plan.call)) return { $case: 'done', value: {} }
     const identity = { unique: header.unique & ~resentBit, step: steps.call, signal }
     const result = await asking.call(call, callers.of(header, { judged: false }), identity)
     if (result.$case !== 'attributes' || plan.call.$case === 'setattr') return result
@@ -421,6 +437,9 @@ export class Driver {
 
   /** What is open is noted before the kernel can know of it, so that it is not forgotten if this process dies. */
   #reply(request: Request, body: ReplyBody): void {
+    if (request.op === 'LOOKUP' && body.kind !== 'entry') {
+      this.#parts.moved.isNothingAt({ dir: request.header.nodeid, name: request.args.name })
+    }
     const { kernel, state } = this.#parts
     if (body.kind === 'opened') state.opened(body.fh, request.header.nodeid)
     if (body.kind === 'created') state.opened(body.fh, body.attributes.ino)

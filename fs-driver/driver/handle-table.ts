@@ -1,3 +1,4 @@
+import { inodeInTree, rootIno, volumeOf } from '../../proto/volume-number.ts'
 import { resentBit } from '../protocol/request.ts'
 
 /**
@@ -48,9 +49,10 @@ export class HandleTable {
   /** By inode. invariant: never both 0. */
   readonly #modes = new Map<bigint, Modes>()
 
-  /** For each file being made, the greatest inode number that was known when that began: its own will be greater. */
+  /** For each file being made, the greatest inode number of its volume that was known when that began: its own is greater. */
   readonly #making: bigint[] = []
-  #greatest = 0n
+  /** By volume. */
+  readonly #greatest = new Map<number, bigint>()
 
   get size(): number {
     return this.#handles.size
@@ -61,16 +63,17 @@ export class HandleTable {
   }
 
   isOpen(ino: bigint): boolean {
-    return this.#uses.has(ino) || this.#making.some((known) => known < ino)
+    return this.#uses.has(ino) || this.#making.some((known) => known < ino && volumeOf(known) === volumeOf(ino))
   }
 
   /**
-   * A file is being made and opened in one: which, only the answer says. Until `made`, any inode that it may be counts
+   * A file is being made in `parent` and opened in one: which, only the answer says. Until `made`, any inode that it may be counts
    * as open, so that a file without a name is not taken away before the answer is here.
    */
-  making(): bigint {
-    this.#making.push(this.#greatest)
-    return this.#greatest
+  making(parent: bigint): bigint {
+    const known = this.#greatest.get(volumeOf(parent)) ?? inodeInTree(volumeOf(parent), rootIno)
+    this.#making.push(known)
+    return known
   }
 
   /** `known`: what `making` gave. */
@@ -95,7 +98,7 @@ export class HandleTable {
 
   /** An open of `ino` is on its way: until `unuse` it counts as open, so that it is not taken away in between. */
   use(ino: bigint): void {
-    if (ino > this.#greatest) this.#greatest = ino
+    if (ino > (this.#greatest.get(volumeOf(ino)) ?? 0n)) this.#greatest.set(volumeOf(ino), ino)
     this.#uses.set(ino, (this.#uses.get(ino) ?? 0) + 1)
   }
 

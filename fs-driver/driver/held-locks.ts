@@ -1,4 +1,5 @@
 import type { LockRange } from '../../proto/generated/file-service.ts'
+import { volumeOf } from '../../proto/volume-number.ts'
 
 /** One owner's locks on one inode: at most these. */
 interface Owned {
@@ -91,9 +92,10 @@ export class HeldLocks {
     this.#tidy(ino)
   }
 
-  /** The session has ended, and with it every lock. What is just being tried for may be had in the next. */
-  lose(): void {
+  /** The session with that volume has ended, and with it every lock. What is just being tried for may be had in the next. */
+  lose(volume = 0): void {
     for (const [ino, { inherited, owners }] of [...this.#inodes]) {
+      if (volumeOf(ino) !== volume) continue
       for (const handle of inherited) this.#lost.add(handle)
       inherited.clear()
       for (const [name, { handles, trying, tries }] of owners) {

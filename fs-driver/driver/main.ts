@@ -1,5 +1,5 @@
 import { Coherence } from '../cache/coherence.ts'
-import { MovedDirectories } from '../cache/moved-directories.ts'
+import { MovedInodes } from '../cache/moved-inodes.ts'
 import { Device } from '../kernel/device.ts'
 import type { LeaseFile } from '../kernel/lease-file.ts'
 import { Notifier } from '../kernel/notifier.ts'
@@ -17,18 +17,36 @@ import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
 import type { DriverState } from './driver-state.ts'
 import { Interruptions } from './interruptions.ts'
+import { planOf } from './plan.ts'
+import { Places, planInTree } from './plan-in-tree.ts'
 import { readProcessStatus } from './process-status.ts'
+import { renaming } from './system-call.ts'
+import { SharedKernel, VolumeDrivers } from './volume-drivers.ts'
 
-export interface RunDriver {
-  /** The connection, from the supervisor. */
-  readonly fd: number
+/** What a mount needs of one volume. */
+export interface DrivenVolume {
   /** Makes the way to the files. It tells `leases` what is leased, or nothing, and asks `state` what is open. */
   readonly connect: (leases: LeaseHolder, holds: HoldHolder) => FileClient
-  /** Closed here, as both files. */
-  readonly state: DriverState
-  readonly leaseFile: LeaseFile
+  /** Closed by the driver, as the others. */
   readonly extentFile: ExtentFile
   readonly stepFiles: StepFiles
+}
+
+/** Another volume in the tree; `connect` gets and gives inodes as the mount numbers them. */
+export interface AttachedVolume extends DrivenVolume {
+  readonly number: number
+  readonly parent: bigint
+  readonly name: Uint8Array
+}
+
+export interface RunDriver extends DrivenVolume {
+  /** The connection, from the supervisor. */
+  readonly fd: number
+  /** Closed here, as all files. */
+  readonly state: DriverState
+  readonly leaseFile: LeaseFile
+  /** Called once, before the kernel is heard: volumes are attached by what it is given, now or later. */
+  readonly others?: (attach: (volume: AttachedVolume) => void) => void
   /** This driver takes over from one that died. */
   readonly resend: boolean
   /** Nothing is changed through this mount: access times neither. */
@@ -44,24 +62,63 @@ export interface RunDriver {
  * the process must not call `process.exit`: Node would wait for threads that wait for the kernel. What nobody caught
  * ends the process at once, and another one takes over.
  */
-export async function runDriver({
-  fd,
-  connect,
-  state,
-  leaseFile,
-  extentFile,
-  stepFiles,
-  resend,
-  readOnly = false,
-  log,
-  wanted = wantedCapabilities,
-  unavailableMs = 60_000,
-}: RunDriver): Promise<void> {
+export async function runDriver(options: RunDriver): Promise<void> {
+  const { fd, leaseFile, log, others, resend, state } = options
   dieOfBugs(log)
-  const nowMs = () => performance.now()
   const device = new Device(fd, log)
   const kernel = new Notifier(fd, log)
-  const coherence = new Coherence({ kernel, open: state.handles, record: leaseFile, nowMs, log })
+  const places = new Places()
+  const shared = {
+    connection: new SharedKernel(device),
+    kernel,
+    places,
+    callers: new Callers(readProcessStatus, nowMs),
+    interruptions: new Interruptions(readProcessStatus, nowMs),
+  }
+  const first = driven(options, 0, { options, shared })
+  const all = [first]
+  const drivers = new VolumeDrivers(device, places, first.driver)
+  others?.((attached) => {
+    const { name, number, parent } = attached
+    const volume = driven(attached, number, { options, shared })
+    all.push(volume)
+    drivers.add(number, volume.driver)
+    places.add(parent, name, number)
+    kernel.forgetNames() // one of them may be of the place
+  })
+  // Before anything is answered, and once: each RESEND brings all that is unanswered again.
+  if (resend) device.notify({ kind: 'RESEND' })
+  const end = await device.serve((frame, length) => drivers.onMessage(frame, length))
+  log.info('kernel.connection-ended', { how: end, unanswered: drivers.inFlight })
+  await Promise.all(all.map(({ writeBehind }) => writeBehind.end()))
+  await Promise.all(all.map(async ({ accessTimes }) => await accessTimes?.close()))
+  state.close()
+  leaseFile.close()
+}
+
+interface Shared {
+  readonly connection: SharedKernel
+  readonly kernel: Notifier
+  readonly places: Places
+  readonly callers: Callers
+  readonly interruptions: Interruptions
+}
+
+interface Driven {
+  readonly driver: Driver
+  readonly writeBehind: WriteBehind
+  readonly accessTimes: AccessTimes | undefined
+}
+
+/** All that one volume has of its own in a mount. */
+function driven(
+  { connect, extentFile, stepFiles }: DrivenVolume,
+  number: number,
+  { options, shared }: { readonly options: RunDriver; readonly shared: Shared },
+): Driven {
+  const { leaseFile, log, readOnly = false, state, unavailableMs = 60_000, wanted = wantedCapabilities } = options
+  const { callers, connection, interruptions, kernel, places } = shared
+  const coherence = new Coherence({ kernel, open: state.handles, record: leaseFile.of(number), nowMs, log })
   const writeBehind = new WriteBehind({
     client: () => client, // not asked for before it is there: nothing is sent by a constructor
     coherence,
@@ -75,29 +132,24 @@ export async function runDriver({
   const client: FileClient = readOnly ? readOnlyClient(connected) : connected
   const accessTimes = readOnly ? undefined : new AccessTimes({ client, attributes: coherence, nowNs: wallNs, later })
   const driver = new Driver({
-    kernel: device,
+    kernel: connection.share(),
     client,
     state,
     coherence,
-    directories: new MovedDirectories(kernel),
+    moved: new MovedInodes({ kernel, entry: (dir, name) => coherence.entry(dir, name), renaming }),
     writeBehind,
-    callers: new Callers(readProcessStatus, nowMs),
-    interruptions: new Interruptions(readProcessStatus, nowMs),
+    callers,
+    interruptions,
     ...(accessTimes === undefined ? {} : { accessTimes }),
+    plan: (request) => (places.isEmpty ? planOf(request) : planInTree(places, request)),
     wanted,
     unavailableMs,
     log,
   })
-  // Before anything is answered, and once: each RESEND brings all that is unanswered again.
-  if (resend) device.notify({ kind: 'RESEND' })
-  const end = await device.serve((frame, length) => driver.onMessage(frame, length))
-  log.info('kernel.connection-ended', { how: end, unanswered: driver.inFlight })
-  await writeBehind.end()
-  await accessTimes?.close()
-  state.close()
-  leaseFile.close()
+  return { driver, writeBehind, accessTimes }
 }
 
+const nowMs = (): number => performance.now()
 const wallNs = (): bigint => BigInt(Math.floor((performance.timeOrigin + performance.now()) * 1000)) * 1000n
 
 function later(ms: number, run: () => void): () => void {

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { volumeOf } from '../../proto/volume-number.ts'
 
 /**
  * What the kernel may have of a mount's files by leases, for those who outlive the driver: the supervisor, which takes it
@@ -14,6 +15,9 @@ const ringMax = 131_072
 const ringAt = headBytes + pagesMax * 8
 const allBytes = ringAt + ringMax * 8
 
+/** See LeaseRecord. */
+export type VolumeLeaseFile = Pick<LeaseFile, 'left' | 'setUntil' | 'addPages' | 'removePages' | 'gaveAttributes'>
+
 /** The driver's side. */
 export class LeaseFile {
   readonly left: { readonly pages: readonly bigint[]; readonly attributes: readonly bigint[] }
@@ -21,8 +25,12 @@ export class LeaseFile {
   readonly #slots = new Map<bigint, number>()
   readonly #free: number[] = []
   readonly #word = Buffer.alloc(8)
+  #closed = false
   #used = 0
   #ring = 0
+  /** By volume, those that have leases. */
+  readonly #untils = new Map<number, number>()
+  #first: number | undefined
 
   /** `resend`: what the last driver left is still in the kernel; otherwise whatever is there is of another mount. */
   constructor(path: string, { resend }: { resend: boolean }) {
@@ -37,6 +45,25 @@ export class LeaseFile {
     const table = Buffer.alloc(pagesMax * 8)
     for (const [ino, slot] of this.#slots) table.writeBigUInt64LE(ino, slot * 8)
     if (this.left.pages.length > 0) writeSync(this.#fd, table, 0, table.length, headBytes)
+  }
+
+  /** What one volume of the tree writes here. The head says when the first leases of any end. */
+  of(volume: number): VolumeLeaseFile {
+    const mine = (inos: readonly bigint[]): bigint[] => inos.filter((ino) => volumeOf(ino) === volume)
+    return {
+      left: { pages: mine(this.left.pages), attributes: mine(this.left.attributes) },
+      setUntil: (untilMs) => {
+        if (untilMs === undefined) this.#untils.delete(volume)
+        else this.#untils.set(volume, untilMs)
+        const first = this.#untils.size === 0 ? undefined : Math.min(...this.#untils.values())
+        if (first === this.#first && first !== undefined) return // so it is said once, and not in other words
+        this.#first = first
+        this.setUntil(first)
+      },
+      addPages: (ino) => this.addPages(ino),
+      removePages: (ino) => this.removePages(ino),
+      gaveAttributes: (ino) => this.gaveAttributes(ino),
+    }
   }
 
   /** `untilMs` by performance.now(); undefined: the kernel has nothing any more. */
@@ -66,11 +93,14 @@ export class LeaseFile {
     this.#ring = (this.#ring + 1) % ringMax
   }
 
+  /** The mount has ended. Sessions end later: what they say of leases until then counts for nobody. */
   close(): void {
+    this.#closed = true
     closeSync(this.#fd)
   }
 
   #put(at: number, value: bigint): void {
+    if (this.#closed) return // the number may be another file's by now
     this.#word.writeBigUInt64LE(value)
     writeSync(this.#fd, this.#word, 0, 8, at)
   }

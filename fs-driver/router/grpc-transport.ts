@@ -1,7 +1,8 @@
-import { Client, type ClientDuplexStream } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream, Metadata } from '@grpc/grpc-js'
 import { type Dial, overUnixSockets } from '../../proto/channel.ts'
 import { clientFrameBytes } from '../../proto/frames.ts'
 import { type ClientFrame, FileServiceService, type ServerFrame } from '../../proto/generated/file-service.ts'
+import { volumeMetadata } from '../../proto/volume-metadata.ts'
 import type { ProviderStream, StreamEvents, Transport } from './transport.ts'
 
 /** So much may be on its way to us: reads come in large replies, and the default of 64 KiB halves their rate. */
@@ -14,18 +15,22 @@ const warmMs = 2000
 /** Providers over gRPC. One channel a provider, kept while it is in use or to be warm. */
 export class GrpcTransport implements Transport {
   readonly #dial: Dial
+  readonly #metadata: Metadata
   readonly #clients = new Map<string, Client>()
   readonly #inUse = new Map<string, number>()
   #warm: ReadonlySet<string> = new Set()
 
-  constructor(dial: Dial = overUnixSockets) {
+  /** `volume`: which one sessions are about; undefined: the first of each provider. */
+  constructor(dial: Dial = overUnixSockets, volume?: string) {
     this.#dial = dial
+    this.#metadata = volume === undefined ? new Metadata() : volumeMetadata(volume)
   }
 
   open(address: string, events: StreamEvents): ProviderStream {
     this.#inUse.set(address, (this.#inUse.get(address) ?? 0) + 1)
     const { path, responseDeserialize } = FileServiceService.session
-    const stream = this.#client(address).makeBidiStreamRequest(path, clientFrameBytes, responseDeserialize)
+    const client = this.#client(address)
+    const stream = client.makeBidiStreamRequest(path, clientFrameBytes, responseDeserialize, this.#metadata)
     let open = true
     const finish = (reason: string | undefined): void => {
       if (!open) return

@@ -326,7 +326,8 @@ class SessionRouter implements Router {
       for (const pending of this.#pending.values()) if (pending.change) this.#refuse(pending, connection.cutOff)
     }
     if (connection.roundTripMs !== undefined) this.#providers.measured(connection.advert.node, connection.roundTripMs)
-    if (this.#providers.toMoveTo(connection.advert.node) === undefined) return
+    const says = { cutOff: connection.cutOff !== '' }
+    if (this.#providers.toMoveTo(connection.advert.node, says) === undefined) return
     connection.close()
     this.#connection = undefined
     this.#forgetLeases()

@@ -14,10 +14,14 @@ export interface HeldDirectory {
   names: Set<string> | undefined
   /** Names that are certainly not in it. */
   readonly absent: Set<string>
-  /** Directories and new inodes in it of which all is known here, by name. */
+  /** Where names in it lead: to directories, and to new inodes of which not all is done. */
   readonly known: Map<string, bigint>
-  /** When something was last made in it here. */
-  madeMs: number
+  /** When a name was last made in it here, or taken away, held back. */
+  changedMs: number
+  /** Names of files in it on which holds were asked for already. */
+  readonly tried: Set<string>
+  /** Each is told of names in it that are made or taken away, held back or not. */
+  readonly watching: Set<Set<string>>
   /** Nothing but its owner, mode and group decides who may make what in it; false: not known. */
   readonly plain: boolean
   readonly sinceMs: number
@@ -34,19 +38,22 @@ interface Sent {
   count: number
   /** Of all that were ever sent: tells whether any was since. */
   total: number
-  /** Names made lately, one by one. */
-  made: number
-  madeMs: number
+  /** Names made or taken away lately, one by one. */
+  changed: number
+  changedMs: number
   endedMs: number
   /** Called when none is under way. */
   readonly waiting: (() => void)[]
 }
 
-/** Of a session's holds, no more are on directories: files need theirs. */
-const directoriesMax = holdsMax / 2
-/** After somebody else wanted it, a hold is not asked for again for so long. */
+/** Of a session's holds, no more are on directories: files need theirs, those in the directories among them. */
+const directoriesMax = holdsMax / 4
+/** After somebody else wanted it, a hold is not asked for again for so long; longer, where that happens again and again. */
 const restMs = 2_000
-/** Who makes so many names in a directory in so short a time will make more. */
+const longestRestMs = 30_000
+/** For so long others are reckoned with in it: their files are left to them. */
+const contestedMs = 30_000
+/** Who makes or takes away so many names in a directory in so short a time will go on. */
 const manyNames = 2
 const manyWithinMs = 2_000
 /** Names remembered of one directory, and of all. */
@@ -65,7 +72,8 @@ export class HeldDirectories {
   readonly #asking = new Set<bigint>()
   readonly #askingFor = new Set<bigint>()
   readonly #sent = new Map<bigint, Sent>()
-  readonly #recalled = new Restless(restMs)
+  readonly #recalled = new Restless(restMs, longestRestMs)
+  readonly #contested = new Restless(contestedMs)
   /** Remembered ever. */
   #names = 0
 
@@ -117,10 +125,10 @@ export class HeldDirectories {
     return new Promise((resolve) => this.#sentOf(ino).waiting.push(resolve))
   }
 
-  /** Somebody makes one name after another in it. */
+  /** Somebody makes one name after another in it, or takes them away. */
   isBusy(ino: bigint): boolean {
     const sent = this.#sent.get(ino)
-    return sent !== undefined && sent.made >= manyNames && this.#nowMs() - sent.madeMs <= manyWithinMs
+    return sent !== undefined && sent.changed >= manyNames && this.#nowMs() - sent.changedMs <= manyWithinMs
   }
 
   /** A directory that is made here: nothing is in it. */
@@ -136,7 +144,7 @@ export class HeldDirectories {
   /** Is the hold on it to be asked for, or what it is like? Then it counts as asked for, under that number. */
   ask(ino: bigint, number: bigint): boolean {
     const held = this.#held.get(ino)
-    if (!this.isBusy(ino) || held?.plain === true || held?.leaving === true) return false
+    if (held?.plain === true || held?.leaving === true) return false
     if (this.isFull || this.#askingFor.has(ino) || this.rests(ino)) return false
     this.#askingFor.add(ino)
     this.#asking.add(number)
@@ -148,17 +156,32 @@ export class HeldDirectories {
     return this.#recalled.has(ino, this.#nowMs())
   }
 
+  /** Somebody else wanted it while it was held. */
+  isContested(ino: bigint): boolean {
+    return this.#contested.has(ino, this.#nowMs())
+  }
+
   /** A directory that was made by itself, with the hold on it: what it is like has to be asked for. */
   born(ino: bigint, number: bigint, term: number): void {
     this.#held.set(ino, { ...this.#fresh(ino, number, term), names: new Set() })
   }
 
   /**
-   * `taken` undefined: it was not answered. `quiet`: no change was under way meanwhile.
+   * `taken` undefined: it was not answered. `quiet`: no change was under way meanwhile. `names`: all that are in it, if
+   * that is known.
    *
    * @returns whether it is to be given back at once
    */
-  asked(ino: bigint, how: { number: bigint; term: number; taken: Taken | undefined; quiet: boolean }): boolean {
+  asked(
+    ino: bigint,
+    how: {
+      number: bigint
+      term: number
+      taken: Taken | undefined
+      quiet: boolean
+      names?: readonly string[] | undefined
+    },
+  ): boolean {
     const { number, quiet, taken, term } = how
     this.#askingFor.delete(ino)
     this.#asking.delete(number)
@@ -167,11 +190,12 @@ export class HeldDirectories {
       this.#recalled.stir(ino, this.#nowMs())
       return given
     }
-    const { attributes, empty } = taken
+    const { attributes, entries } = taken
+    const found = entries === 0n ? [] : how.names
     const before = this.#held.get(ino)
     // One that was leaving may have been another's in between.
     const kept = before?.leaving === false ? before.names : undefined
-    const names = kept ?? (empty && quiet ? new Set<string>() : undefined)
+    const names = kept ?? (quiet && found !== undefined ? new Set(found) : undefined)
     this.#held.set(ino, {
       ...this.#fresh(ino, number, term),
       attributes: quiet ? attributes : undefined,
@@ -189,6 +213,7 @@ export class HeldDirectories {
   recalled(held: HeldDirectory): void {
     held.leaving = true
     this.#recalled.stir(held.ino, this.#nowMs())
+    this.#contested.stir(held.ino, this.#nowMs())
   }
 
   used(held: HeldDirectory): void {
@@ -212,45 +237,79 @@ export class HeldDirectories {
     this.#mayBe(held, name)
   }
 
-  /** `made`: it has made a name in it. */
-  ended(ino: bigint, { made }: { made: boolean }): void {
+  /** `changed`: it has made a name in it, or taken one away. */
+  ended(ino: bigint, { changed }: { changed: boolean }): void {
     const sent = this.#sentOf(ino)
     sent.count--
     const now = this.#nowMs()
     sent.endedMs = now
     if (sent.count === 0) for (const resolve of sent.waiting.splice(0)) resolve()
-    if (made) {
-      sent.made = now - sent.madeMs > manyWithinMs ? 1 : sent.made + 1
-      sent.madeMs = now
-    } else sent.made = 0
+    if (changed) {
+      sent.changed = now - sent.changedMs > manyWithinMs ? 1 : sent.changed + 1
+      sent.changedMs = now
+    } else sent.changed = 0
     for (const [other, { count }] of this.#sent) {
       if (this.#sent.size <= sentMax) break
       if (count === 0) this.#sent.delete(other)
     }
   }
 
-  /** A name is made in it here. */
-  add(held: HeldDirectory, name: string, ino: bigint): void {
-    held.known.set(name, ino)
-    held.madeMs = this.#nowMs()
+  /** A name is made in it here, or leads elsewhere. `ino`: see HeldDirectory.known. */
+  add(held: HeldDirectory, name: string, ino: bigint | undefined): void {
+    if (ino === undefined) held.known.delete(name)
+    else held.known.set(name, ino)
+    held.changedMs = this.#nowMs()
     this.#mayBe(held, name)
   }
 
-  /** A directory may have been removed, or one of these by another: what they are like has to be asked for. */
-  mayBeGone(): void {
-    for (const held of this.#held.values()) held.attributes = undefined
+  /** A name in it is taken away here. */
+  remove(held: HeldDirectory, name: string): void {
+    for (const changed of held.watching) changed.add(name)
+    held.known.delete(name)
+    held.names?.delete(name)
+    held.changedMs = this.#nowMs()
+    this.#isAbsent(held, name)
+  }
+
+  /** There is certainly no such name. */
+  lacks({ absent, names }: HeldDirectory, name: string): boolean {
+    return absent.has(name) || names?.has(name) === false
+  }
+
+  /** These, or any of all, may have been removed, moved or replaced: what they are like has to be asked for. */
+  mayBeGone(inos: Iterable<bigint> | 'any'): void {
+    for (const ino of inos === 'any' ? this.#held.keys() : inos) {
+      const held = this.#held.get(ino)
+      if (held !== undefined) held.attributes = undefined
+    }
   }
 
   /** The servers, asked at that time, said that there is no such name. */
   isAbsent(ino: bigint, name: string, askedMs: number): void {
+    const held = this.#unchangedSince(ino, askedMs)
+    if (held !== undefined) this.#isAbsent(held, name)
+  }
+
+  /** They said that it leads to that directory. */
+  leadsTo(ino: bigint, name: string, directory: bigint, askedMs: number): void {
+    this.#unchangedSince(ino, askedMs)?.known.set(name, directory)
+  }
+
+  /** It, if all that was done with names in it by now was done before servers were asked at that time. */
+  #unchangedSince(ino: bigint, askedMs: number): HeldDirectory | undefined {
     const held = this.#held.get(ino)
-    if (held === undefined || held.leaving || held.sinceMs > askedMs || held.madeMs >= askedMs) return
-    if (this.isChanging(ino) || (this.#sent.get(ino)?.endedMs ?? Number.NEGATIVE_INFINITY) >= askedMs) return
-    if (held.absent.size >= absentMax) held.absent.clear()
-    held.absent.add(name)
+    if (held === undefined || held.leaving || held.sinceMs > askedMs || held.changedMs >= askedMs) return undefined
+    const { count = 0, endedMs = Number.NEGATIVE_INFINITY } = this.#sent.get(ino) ?? {}
+    return count > 0 || endedMs >= askedMs ? undefined : held
+  }
+
+  #isAbsent({ absent }: HeldDirectory, name: string): void {
+    if (absent.size >= absentMax) absent.clear()
+    absent.add(name)
   }
 
   #mayBe(held: HeldDirectory, name: string): void {
+    for (const changed of held.watching) changed.add(name)
     held.absent.delete(name)
     held.names?.add(name)
     if ((held.names?.size ?? 0) > namesMax) held.names = undefined
@@ -278,7 +337,9 @@ export class HeldDirectories {
       names: undefined,
       absent: new Set(),
       known: new Map(),
-      madeMs: Number.NEGATIVE_INFINITY,
+      changedMs: Number.NEGATIVE_INFINITY,
+      tried: new Set(),
+      watching: new Set(),
       plain: false,
       sinceMs: this.#nowMs(),
       leaving: false,
@@ -291,7 +352,7 @@ export class HeldDirectories {
     const known = this.#sent.get(ino)
     if (known !== undefined) return known
     const never = Number.NEGATIVE_INFINITY
-    const sent = { count: 0, total: 0, made: 0, madeMs: never, endedMs: never, waiting: [] }
+    const sent = { count: 0, total: 0, changed: 0, changedMs: never, endedMs: never, waiting: [] }
     this.#sent.set(ino, sent)
     return sent
   }

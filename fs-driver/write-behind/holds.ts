@@ -74,6 +74,33 @@ export class Holds {
     this.#put({ ino, number, size: undefined }, noTerm)
   }
 
+  /** Under which it may be moved or taken away now. */
+  standing(ino: bigint, term: number): bigint | undefined {
+    const held = this.#held.get(ino)
+    return held?.term === term && !held.leaving ? held.number : undefined
+  }
+
+  /** The session has it, without a write. @returns false: it is not to be used */
+  given({ ino, number }: Pick<Held, 'ino' | 'number'>, term: number): boolean {
+    const held = this.#held.get(ino)
+    if (held !== undefined) return held.number === number && held.term === term && !held.leaving
+    this.#put({ ino, number, size: undefined }, term)
+    return true
+  }
+
+  /** If nothing was written under it, nothing will be. */
+  leaveUnwritten({ ino, number }: Pick<Held, 'ino' | 'number'>): boolean {
+    const held = this.#held.get(ino)
+    if (held?.number !== number || held.size !== undefined || held.leaving) return false
+    held.leaving = true
+    return true
+  }
+
+  /** The file is about to be gone, and the hold with it. */
+  drop(ino: bigint): void {
+    this.#held.delete(ino)
+  }
+
   /** The servers have been told, or have ended the session. */
   released({ ino, number }: Pick<Held, 'ino' | 'number'>): void {
     if (this.#held.get(ino)?.number === number) this.#held.delete(ino)

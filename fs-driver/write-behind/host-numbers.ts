@@ -8,8 +8,14 @@ export class HostNumbers {
   }
 
   next(): bigint {
+    return this.block(1)
+  }
+
+  /** So many in a row. @returns the first */
+  block(count: number): bigint {
     const now = process.hrtime.bigint()
-    this.#last = now > this.#last ? now : this.#last + 1n
-    return this.#last
+    const first = now > this.#last ? now : this.#last + 1n
+    this.#last = first + BigInt(count) - 1n
+    return first
   }
 }

@@ -15,7 +15,7 @@ const blockBytes = 4096
 /** As the servers say it of every directory. */
 const directoryBytes = 4096n
 
-/** May he make things in the directory, as is plain from its owner and mode alone? Otherwise the servers say. */
+/** May he make things in the directory, and take them away, as is plain from its owner and mode alone? Otherwise the servers say. */
 export function mayMake(directory: Attributes, { uid }: Caller): boolean {
   return uid === 0 || (uid === directory.uid && (directory.mode & ownerMakes) === ownerMakes)
 }
@@ -58,6 +58,14 @@ export function newInode(
 export const withName = (directory: Attributes, type: Making['type'], nowNs: bigint): Attributes => ({
   ...directory,
   nlink: directory.nlink + (type === 'directory' ? 1 : 0),
+  mtimeNs: nowNs,
+  ctimeNs: nowNs,
+})
+
+/** The directory with one name less. */
+export const withoutName = (directory: Attributes, type: Making['type'], nowNs: bigint): Attributes => ({
+  ...directory,
+  nlink: directory.nlink - (type === 'directory' ? 1 : 0),
   mtimeNs: nowNs,
   ctimeNs: nowNs,
 })

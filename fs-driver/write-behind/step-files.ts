@@ -6,8 +6,10 @@ import { Step } from '../../proto/generated/file-service.ts'
 export interface HeldStep {
   /** The kernel's number of the request. */
   readonly unique: bigint
-  /** The inode that it makes or changes. */
+  /** The inode that it makes, changes, moves or takes away. */
   readonly ino: bigint
+  /** What a rename takes away. */
+  readonly victim: bigint | undefined
   readonly step: Step
 }
 
@@ -16,8 +18,9 @@ export interface LeftBatch {
   readonly steps: readonly HeldStep[]
 }
 
-const headBytes = 20
-const endMark = 0x42595354 // 'BYST'
+/** Length of the step, unique, ino, victim (0: none). */
+const headBytes = 28
+const endMark = 0x42595355 // 'BYSU'
 
 /**
  * Steps that were held back, in memory (tmpfs) that outlives the driver, so that the next one sends them (S26): a file for
@@ -46,12 +49,13 @@ export class StepFiles {
   }
 
   /** @throws Error ENOSPC: there is no memory for it */
-  append(batch: bigint, { unique, ino, step }: HeldStep): void {
+  append(batch: bigint, { unique, ino, step, victim }: HeldStep): void {
     const body = Step.encode(step).finish()
     const record = Buffer.allocUnsafe(headBytes + body.length + 4)
     record.writeUInt32LE(body.length, 0)
     record.writeBigUInt64LE(unique, 4)
     record.writeBigUInt64LE(ino, 12)
+    record.writeBigUInt64LE(victim ?? 0n, 20)
     record.set(body, headBytes)
     record.writeUInt32LE(endMark, headBytes + body.length)
     const fd = this.#fds.get(batch) ?? openSync(this.#nameOf(batch), 'ax', 0o600)
@@ -87,7 +91,13 @@ function load(bytes: Buffer): readonly HeldStep[] {
     const end = at + headBytes + length
     if (end + 4 > bytes.length || bytes.readUInt32LE(end) !== endMark) break
     const step = Step.decode(bytes.subarray(at + headBytes, end))
-    steps.push({ unique: bytes.readBigUInt64LE(at + 4), ino: bytes.readBigUInt64LE(at + 12), step })
+    const victim = bytes.readBigUInt64LE(at + 20)
+    steps.push({
+      unique: bytes.readBigUInt64LE(at + 4),
+      ino: bytes.readBigUInt64LE(at + 12),
+      victim: victim === 0n ? undefined : victim,
+      step,
+    })
     at = end + 4
   }
   return steps

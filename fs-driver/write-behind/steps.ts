@@ -2,6 +2,7 @@ import { type Errno, FsError, nameOfErrno } from '../../proto/errno.ts'
 import type { Operation } from '../../proto/generated/file-service.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import type { Changing } from '../cache/lease-cache.ts'
+import { count } from '../count.ts'
 import type { Log } from '../log.ts'
 import { nameKey } from '../names.ts'
 import type { FileCall, FileClient } from '../router/file-client.ts'
@@ -9,6 +10,7 @@ import { HostNumbers } from './host-numbers.ts'
 import { isOutOfMemory } from './out-of-memory.ts'
 import { ourselves, ownCalls } from './own-calls.ts'
 import type { HeldStep, StepFiles } from './step-files.ts'
+import { makesHere, parentsOf } from './subjects.ts'
 
 export interface StepParts {
   readonly client: () => FileClient
@@ -53,10 +55,12 @@ export class Steps {
   readonly #batches: HeldBatch[] = []
   /** By inode: how many steps are about it that are not done. invariant: never 0 */
   readonly #dirty = new Map<bigint, number>()
-  /** Names that are made by what is not done. */
-  readonly #names = new Set<string>()
-  /** And the inodes. */
-  readonly #inos = new Set<bigint>()
+  /** Names that are made or taken away: by how many steps that are not done. invariant: never 0 */
+  readonly #names = new Map<string, number>()
+  /** Inodes whose mode, owner or times are changed: by how many steps that are not done. invariant: never 0 */
+  readonly #setting = new Map<bigint, number>()
+  /** Inodes that are made. */
+  readonly #making = new Set<bigint>()
   readonly #waiting: { readonly last: bigint; readonly resolve: () => void }[] = []
   readonly #numbers: HostNumbers
   #count = 0
@@ -67,7 +71,7 @@ export class Steps {
     this.#numbers = new HostNumbers(parts.files.left.at(-1)?.number)
     for (const { number, steps } of parts.files.left) {
       const batch = this.#begin(number)
-      for (const step of steps) this.#put(batch, step, parts.coherence.begin(callOf(step)))
+      for (const step of steps) this.#put(batch, step, parts.coherence.begin(callOf(step), childrenOf(step)))
       batch.state = 'closed'
     }
   }
@@ -84,9 +88,14 @@ export class Steps {
     return this.#dirty.has(ino)
   }
 
-  /** Is the name yet to be made, or the directory itself? */
-  isMaking(parent: bigint, name: Uint8Array): boolean {
-    return this.#names.has(nameKey(parent, name)) || this.#inos.has(parent)
+  /** Is the name yet to be made or taken away, or the directory to be made? */
+  isNaming(parent: bigint, name: Uint8Array): boolean {
+    return this.#names.has(nameKey(parent, name)) || this.#making.has(parent)
+  }
+
+  /** Who may search the directory may yet be changed: servers judge by what it was before. */
+  isJudging(parent: bigint): boolean {
+    return this.#setting.has(parent)
   }
 
   /** The last that was held back by now. */
@@ -98,7 +107,7 @@ export class Steps {
   isOwed(ino: bigint, mark: bigint): boolean {
     return (
       this.#dirty.has(ino) &&
-      this.#batches.some(({ number, steps }) => number <= mark && steps.some((held) => inosOf(held).includes(ino)))
+      this.#batches.some(({ number, steps }) => number <= mark && steps.some((held) => inosOf(held).has(ino)))
     )
   }
 
@@ -108,7 +117,7 @@ export class Steps {
    * @returns false: there is no memory for it, or the kernel has it
    */
   add(held: HeldStep, { unseen = false } = {}): boolean {
-    const begun = this.#parts.coherence.begin(callOf(held))
+    const begun = this.#parts.coherence.begin(callOf(held), childrenOf(held))
     if ((!unseen || begun.invalidated.includes(held.ino)) && this.#append(held, begun)) return true
     if (begun.change !== undefined) this.#parts.coherence.abandon(begun.change)
     return false
@@ -167,10 +176,16 @@ export class Steps {
     batch.bytes += bytes
     this.#count++
     this.#bytes += bytes
-    for (const ino of inosOf(held)) this.#dirty.set(ino, (this.#dirty.get(ino) ?? 0) + 1)
-    if (!('name' in call.value && 'parent' in call.value)) return
-    this.#names.add(nameKey(call.value.parent, call.value.name))
-    this.#inos.add(held.ino)
+    this.#tally(held, 1)
+    if (makesHere(call)) this.#making.add(held.ino)
+  }
+
+  /** Of what the step is, one more or one less is not done. */
+  #tally(held: HeldStep, by: 1 | -1): void {
+    const call = callOf(held)
+    for (const ino of inosOf(held)) count(this.#dirty, ino, by)
+    for (const name of namesOf(call)) count(this.#names, name, by)
+    if (call.$case === 'setattr') count(this.#setting, held.ino, by)
   }
 
   #close(batch: HeldBatch): void {
@@ -226,16 +241,9 @@ export class Steps {
   #over(batch: HeldBatch): void {
     this.#batches.splice(this.#batches.indexOf(batch), 1)
     for (const change of batch.changes) this.#parts.coherence.abandon(change)
-    for (const ino of batch.steps.flatMap(inosOf)) {
-      const left = (this.#dirty.get(ino) ?? 1) - 1
-      if (left === 0) this.#dirty.delete(ino)
-      else this.#dirty.set(ino, left)
-    }
     for (const held of batch.steps) {
-      const { value } = callOf(held)
-      if (!('name' in value && 'parent' in value)) continue
-      this.#names.delete(nameKey(value.parent, value.name))
-      this.#inos.delete(held.ino)
+      this.#tally(held, -1)
+      this.#making.delete(held.ino)
     }
     this.#count -= batch.steps.length
     this.#bytes -= batch.bytes
@@ -256,8 +264,16 @@ export function callOf({ step }: HeldStep): FileCall {
   return call
 }
 
-/** Directory and child, or the inode that is changed. */
-function inosOf(held: HeldStep): readonly bigint[] {
-  const { value } = callOf(held)
-  return 'parent' in value ? [value.parent, held.ino] : [held.ino]
+/** What it is about besides directories. */
+const childrenOf = ({ ino, victim }: HeldStep): readonly bigint[] => (victim === undefined ? [ino] : [ino, victim])
+
+/** Directories and children, or the inode that is changed. */
+function inosOf(held: HeldStep): ReadonlySet<bigint> {
+  return new Set([...parentsOf(callOf(held)), ...childrenOf(held)])
+}
+
+function namesOf({ value }: FileCall): readonly string[] {
+  if (!('name' in value && 'parent' in value)) return []
+  const name = nameKey(value.parent, value.name)
+  return 'newName' in value ? [name, nameKey(value.newParent, value.newName)] : [name]
 }

@@ -22,6 +22,12 @@ export type MakesHere = Extract<FileCall, { $case: 'create' | 'mkdir' | 'symlink
 export const makesHere = (call: FileCall): call is MakesHere =>
   call.$case === 'create' || call.$case === 'mkdir' || call.$case === 'symlink'
 
+export type Removes = Extract<FileCall, { $case: 'unlink' | 'rmdir' | 'rename' }>
+
+/** It takes names away, or leads them elsewhere. */
+export const removes = (call: FileCall): call is Removes =>
+  call.$case === 'unlink' || call.$case === 'rmdir' || call.$case === 'rename'
+
 /** It may take away what is known here by its number only, or what is in it. */
 export const takesAway = ({ $case }: FileCall): boolean => $case === 'unlink' || $case === 'rmdir'
 

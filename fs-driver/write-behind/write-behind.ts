@@ -78,7 +78,13 @@ export class WriteBehind implements HoldHolder {
       onDone: (step, errno, took) => this.#onDone(step, errno, took),
       log: parts.log,
     })
-    this.#tree = new HeldTree({ ...parts, steps: this.#steps, release: (holds) => void this.#release(holds) })
+    this.#tree = new HeldTree({
+      ...parts,
+      steps: this.#steps,
+      files: this.#holds,
+      heldBack: this.#heldBack,
+      release: (holds) => void this.#release(holds),
+    })
     for (const { steps } of parts.stepFiles.left) for (const { unique, ino } of steps) this.#left.set(unique, ino)
     this.#timer = setInterval(() => this.#onTick(), tickMs)
   }
@@ -103,6 +109,7 @@ export class WriteBehind implements HoldHolder {
     const one = { ino, hold, offset, data, killPrivileges, caller, unique }
     if (!(this.#isScattered(held, one) ? this.#addStep(one) : this.#heldBack.add(one))) return false
     this.#holds.wrote(held, end)
+    this.#tree.wrote(ino)
     return true
   }
 
@@ -117,13 +124,19 @@ export class WriteBehind implements HoldHolder {
     const atNs = this.#tree.time.next(0n) ?? latest
     // Its time must not take the file's back: it is as old as it was held back long.
     const value = { ino, offset, data: Buffer.from(data), append: false, killPrivileges, ageNs: 0n }
-    const step = { call: { kind: { $case: 'write', value } }, caller, atNs, under: { ino, number: hold } } as const
-    return this.#steps.add({ unique, ino, step }, { unseen: true })
+    const step: HeldStep['step'] = {
+      call: { kind: { $case: 'write', value } },
+      caller,
+      atNs,
+      under: { ino, number: hold },
+      also: [],
+    }
+    return this.#steps.add({ unique, ino, victim: undefined, step }, { unseen: true })
   }
 
   /** The same for what makes, changes or shows what is made under holds on directories: what it comes to, or undefined. */
   answer(call: FileCall, caller: Caller, unique: bigint): Outcome | undefined {
-    return this.#tree.names.answer(call, caller, unique)
+    return this.#tree.answer(call, caller, unique)
   }
 
   /** An earlier driver held this request back: the inode that it is about. What is held back is to be sent first. */
@@ -131,7 +144,7 @@ export class WriteBehind implements HoldHolder {
     return this.#left.get(unique)
   }
 
-  /** Resolves when what this makes may perhaps be held back: the directory is held, and is being asked about. */
+  /** As HeldTree.settling. */
   settling(call: FileCall): Promise<void> | undefined {
     return this.#tree.settling(call)
   }
@@ -140,7 +153,7 @@ export class WriteBehind implements HoldHolder {
   before(call: FileCall, { all }: { all: boolean }): Promise<void> | undefined {
     const everything = all || isAboutNames(call)
     const waits: Promise<void>[] = []
-    this.#tree.names.closing(call, everything || takesAway(call))
+    this.#tree.names.closing(call)
     if (!this.#steps.isEmpty && (everything || takesAway(call) || this.#isAboutSteps(call)))
       waits.push(this.#steps.sent())
     const inos = everything ? 'all' : inosOf(call).filter((ino) => this.#heldBack.isDirty(ino))
@@ -163,7 +176,10 @@ export class WriteBehind implements HoldHolder {
 
   #isAboutSteps(call: FileCall): boolean {
     const { value } = call
-    if (call.$case === 'lookup') return this.#steps.isMaking(call.value.parent, call.value.name)
+    if (call.$case === 'lookup') {
+      const { name, parent } = call.value
+      return this.#steps.isNaming(parent, name) || this.#steps.isJudging(parent)
+    }
     const locked = 'range' in value && value.range !== undefined ? [value.range.ino] : []
     const inos = [...inosOf(call), ...('ino' in value ? [value.ino] : []), ...parentsOf(call), ...locked]
     return inos.some((ino) => this.#steps.isDirty(ino))
@@ -218,8 +234,8 @@ export class WriteBehind implements HoldHolder {
       this.#holds.recalled(held)
       void Promise.all([this.#heldBack.sent([ino]), this.#stepsSent(ino)]).then(() => this.#release([held]))
     } else if (!this.#tree.recall({ ino, number }) && !this.#holds.isAsking(number)) {
-      // A driver before this one had it, or nobody has heard that it was given.
-      void this.#release([{ ino, number }])
+      // A driver before this one had it, and may have left something under it; or nobody has heard that it was given.
+      void this.#steps.sent().then(() => this.#release([{ ino, number }]))
     }
   }
 
@@ -237,8 +253,9 @@ export class WriteBehind implements HoldHolder {
   }
 
   #onDone(held: HeldStep, errno: Errno | undefined, took: bigint | undefined): void {
-    const { ino, step } = held
-    const size = this.#tree.names.done(held)
+    const { ino, step, victim } = held
+    const size = this.#tree.names.done(ino)
+    if (victim !== undefined) this.#tree.names.done(victim)
     const isMaking = step.call?.kind?.$case === 'create'
     if (took !== undefined && isMaking) this.#holds.wished(ino, took, { given: errno === undefined, size })
     if (errno === undefined) return
@@ -257,7 +274,8 @@ export class WriteBehind implements HoldHolder {
     for (const held of this.#holds.all()) {
       if (idle.length >= releasedAtOnce) break
       if (held.leaving || nowMs() - held.usedMs < idleMs || open.isOpenForWriting(held.ino)) continue
-      if (!this.#isDirty(held.ino) && !this.#holds.isChanging(held.ino)) idle.push(held)
+      if (this.#isDirty(held.ino) || this.#holds.isChanging(held.ino) || this.#tree.needs(held.ino)) continue
+      idle.push(held)
     }
     if (idle.length === 0) return
     for (const held of idle) held.leaving = true

@@ -41,11 +41,25 @@ export interface VolumeRecord {
   onPartition: string;
   changedBy: string;
   drained: string[];
+  /** Of the volume at the root of the tree: the others in it. */
+  attached: Attached[];
 }
 
 export interface VolumeRecord_IncarnationsEntry {
   key: string;
   value: string;
+}
+
+/**
+ * `number`: in the upper bits of the volume's inode numbers in this tree. `at`: from the root of the tree. `parent`: the
+ * directory that has its place, `name`, as mounts number inodes.
+ */
+export interface Attached {
+  number: number;
+  volume: string;
+  at: string;
+  parent: bigint;
+  name: string;
 }
 
 export interface VersionedRecord {
@@ -84,6 +98,9 @@ export interface RecordsReply {
 export interface RecordsReply_RecordsEntry {
   key: string;
   value: VersionedRecord | undefined;
+}
+
+export interface WatchRecordsRequest {
 }
 
 export interface WatchRequest {
@@ -141,6 +158,7 @@ function createBaseVolumeRecord(): VolumeRecord {
     onPartition: "",
     changedBy: "",
     drained: [],
+    attached: [],
   };
 }
 
@@ -178,6 +196,9 @@ export const VolumeRecord: MessageFns<VolumeRecord> = {
     }
     for (const v of message.drained) {
       writer.uint32(82).string(v!);
+    }
+    for (const v of message.attached) {
+      Attached.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -278,6 +299,14 @@ export const VolumeRecord: MessageFns<VolumeRecord> = {
             message.drained.push(reader.string());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.attached.push(Attached.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -333,6 +362,99 @@ export const VolumeRecord_IncarnationsEntry: MessageFns<VolumeRecord_Incarnation
             }
 
             message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAttached(): Attached {
+  return { number: 0, volume: "", at: "", parent: 0n, name: "" };
+}
+
+export const Attached: MessageFns<Attached> = {
+  encode(message: Attached, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).uint32(message.number);
+    }
+    if (message.volume !== "") {
+      writer.uint32(18).string(message.volume);
+    }
+    if (message.at !== "") {
+      writer.uint32(26).string(message.at);
+    }
+    if (message.parent !== 0n) {
+      if (BigInt.asUintN(64, message.parent) !== message.parent) {
+        throw new globalThis.Error("value provided for field message.parent of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.parent);
+    }
+    if (message.name !== "") {
+      writer.uint32(42).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Attached {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttached();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volume = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.at = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.parent = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.name = reader.string();
             continue;
           }
         }
@@ -756,6 +878,41 @@ export const RecordsReply_RecordsEntry: MessageFns<RecordsReply_RecordsEntry> = 
             message.value = VersionedRecord.decode(reader, reader.uint32());
             continue;
           }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWatchRecordsRequest(): WatchRecordsRequest {
+  return {};
+}
+
+export const WatchRecordsRequest: MessageFns<WatchRecordsRequest> = {
+  encode(_: WatchRecordsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRecordsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRecordsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1277,6 +1434,16 @@ export const DirectoryServiceService = {
     responseSerialize: (value: WatchEvent): Buffer => Buffer.from(WatchEvent.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchEvent => WatchEvent.decode(value),
   },
+  /** First all records, then each that changes. */
+  watchRecords: {
+    path: "/banyan.directory.v1.DirectoryService/WatchRecords" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchRecordsRequest): Buffer => Buffer.from(WatchRecordsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchRecordsRequest => WatchRecordsRequest.decode(value),
+    responseSerialize: (value: RecordsReply): Buffer => Buffer.from(RecordsReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordsReply => RecordsReply.decode(value),
+  },
   /** The advert stands while frames come: it ends with the stream, or after 2 s without a frame. */
   advertise: {
     path: "/banyan.directory.v1.DirectoryService/Advertise" as const,
@@ -1308,6 +1475,8 @@ export interface DirectoryServiceServer extends UntypedServiceImplementation {
   swapRecord: handleUnaryCall<SwapRecordRequest, RecordReply>;
   /** First everything as it is, then every change. */
   watch: handleServerStreamingCall<WatchRequest, WatchEvent>;
+  /** First all records, then each that changes. */
+  watchRecords: handleServerStreamingCall<WatchRecordsRequest, RecordsReply>;
   /** The advert stands while frames come: it ends with the stream, or after 2 s without a frame. */
   advertise: handleClientStreamingCall<AdvertiseFrame, AdvertiseReply>;
   /** A supervisor saw that process end (S17). Nothing less than that may be said here. */
@@ -1380,6 +1549,13 @@ export interface DirectoryServiceClient extends Client {
   /** First everything as it is, then every change. */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchEvent>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<WatchEvent>;
+  /** First all records, then each that changes. */
+  watchRecords(request: WatchRecordsRequest, options?: Partial<CallOptions>): ClientReadableStream<RecordsReply>;
+  watchRecords(
+    request: WatchRecordsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<RecordsReply>;
   /** The advert stands while frames come: it ends with the stream, or after 2 s without a frame. */
   advertise(
     callback: (error: ServiceError | null, response: AdvertiseReply) => void,

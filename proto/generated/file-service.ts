@@ -480,18 +480,39 @@ export interface AwaitRelease {
   inos: bigint[];
 }
 
-/** The hold on a directory is wanted, under this number. */
+/**
+ * The hold on a directory is wanted, under this number; and on files in it, by their names (256 at most), the first of them
+ * under the number `children`, each other under the next.
+ */
 export interface TakeHold {
   ino: bigint;
   number: bigint;
+  names: Buffer[];
+  children: bigint;
 }
 
-/** `hold`: as in Entry. `plain`: whoever owns it, or is root, may make things in it that get nothing from it but its group. */
+/**
+ * `hold`: as in Entry. `plain`: whoever owns it, or is root, may make things in it that get nothing from it but its group.
+ * `entries`: how many names are in it. `found`: of those asked for, how many are. `at_ns`: the primary's clock.
+ */
 export interface HeldDirectory {
   attributes: Attributes | undefined;
   hold?: bigint | undefined;
   plain: boolean;
-  empty: boolean;
+  entries: bigint;
+  found: number;
+  children: HeldChild[];
+  atNs: bigint;
+}
+
+/**
+ * `index`: of the names. A file that the session has the hold on now, under that number, and which has no other name; or,
+ * without a hold, a directory.
+ */
+export interface HeldChild {
+  index: number;
+  attributes: Attributes | undefined;
+  hold?: bigint | undefined;
 }
 
 /** Numbers of inodes, for the session alone and for ever. */
@@ -510,14 +531,16 @@ export interface Batch {
 }
 
 /**
- * `call`: create (O_EXCL), mkdir, symlink, setattr or write. `at_ns`: when it returned; a later time than the server's is the
- * server's. `under`: the hold of the session's that it needs: it fails with EIO if that stands no more.
+ * `call`: create (O_EXCL), mkdir, symlink, setattr, write, unlink, rmdir or rename. `at_ns`: when it returned; a later time than
+ * the server's is the server's. `under`, `also`: the holds of the session's that it needs: it fails with EIO if one of them
+ * stands no more.
  */
 export interface Step {
   call: Operation | undefined;
   caller: Caller | undefined;
   atNs: bigint;
   under: Hold | undefined;
+  also: Hold[];
 }
 
 /** Steps that were not done. All others were. */
@@ -4657,7 +4680,7 @@ export const AwaitRelease: MessageFns<AwaitRelease> = {
 };
 
 function createBaseTakeHold(): TakeHold {
-  return { ino: 0n, number: 0n };
+  return { ino: 0n, number: 0n, names: [], children: 0n };
 }
 
 export const TakeHold: MessageFns<TakeHold> = {
@@ -4673,6 +4696,15 @@ export const TakeHold: MessageFns<TakeHold> = {
         throw new globalThis.Error("value provided for field message.number of type uint64 too large");
       }
       writer.uint32(16).uint64(message.number);
+    }
+    for (const v of message.names) {
+      writer.uint32(26).bytes(v!);
+    }
+    if (message.children !== 0n) {
+      if (BigInt.asUintN(64, message.children) !== message.children) {
+        throw new globalThis.Error("value provided for field message.children of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.children);
     }
     return writer;
   },
@@ -4706,6 +4738,22 @@ export const TakeHold: MessageFns<TakeHold> = {
             message.number = reader.uint64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.names.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.children = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4720,7 +4768,7 @@ export const TakeHold: MessageFns<TakeHold> = {
 };
 
 function createBaseHeldDirectory(): HeldDirectory {
-  return { attributes: undefined, hold: undefined, plain: false, empty: false };
+  return { attributes: undefined, hold: undefined, plain: false, entries: 0n, found: 0, children: [], atNs: 0n };
 }
 
 export const HeldDirectory: MessageFns<HeldDirectory> = {
@@ -4737,8 +4785,23 @@ export const HeldDirectory: MessageFns<HeldDirectory> = {
     if (message.plain !== false) {
       writer.uint32(24).bool(message.plain);
     }
-    if (message.empty !== false) {
-      writer.uint32(32).bool(message.empty);
+    if (message.entries !== 0n) {
+      if (BigInt.asUintN(64, message.entries) !== message.entries) {
+        throw new globalThis.Error("value provided for field message.entries of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.entries);
+    }
+    if (message.found !== 0) {
+      writer.uint32(48).uint32(message.found);
+    }
+    for (const v of message.children) {
+      HeldChild.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.atNs !== 0n) {
+      if (BigInt.asIntN(64, message.atNs) !== message.atNs) {
+        throw new globalThis.Error("value provided for field message.atNs of type int64 too large");
+      }
+      writer.uint32(64).int64(message.atNs);
     }
     return writer;
   },
@@ -4780,12 +4843,107 @@ export const HeldDirectory: MessageFns<HeldDirectory> = {
             message.plain = reader.bool();
             continue;
           }
-          case 4: {
-            if (tag !== 32) {
+          case 5: {
+            if (tag !== 40) {
               break;
             }
 
-            message.empty = reader.bool();
+            message.entries = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.found = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.children.push(HeldChild.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.atNs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseHeldChild(): HeldChild {
+  return { index: 0, attributes: undefined, hold: undefined };
+}
+
+export const HeldChild: MessageFns<HeldChild> = {
+  encode(message: HeldChild, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.attributes !== undefined) {
+      Attributes.encode(message.attributes, writer.uint32(18).fork()).join();
+    }
+    if (message.hold !== undefined) {
+      if (BigInt.asUintN(64, message.hold) !== message.hold) {
+        throw new globalThis.Error("value provided for field message.hold of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.hold);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldChild {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldChild();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.attributes = Attributes.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.hold = reader.uint64() as bigint;
             continue;
           }
         }
@@ -4954,7 +5112,7 @@ export const Batch: MessageFns<Batch> = {
 };
 
 function createBaseStep(): Step {
-  return { call: undefined, caller: undefined, atNs: 0n, under: undefined };
+  return { call: undefined, caller: undefined, atNs: 0n, under: undefined, also: [] };
 }
 
 export const Step: MessageFns<Step> = {
@@ -4973,6 +5131,9 @@ export const Step: MessageFns<Step> = {
     }
     if (message.under !== undefined) {
       Hold.encode(message.under, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.also) {
+      Hold.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -5020,6 +5181,14 @@ export const Step: MessageFns<Step> = {
             }
 
             message.under = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.also.push(Hold.decode(reader, reader.uint32()));
             continue;
           }
         }

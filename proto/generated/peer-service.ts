@@ -282,10 +282,11 @@ export interface Flushed {
   durable: bigint;
 }
 
+/** One slice for each that is wanted, in this order: the first under `ticket`, the next under the number after it. */
 export interface Fetch {
   attempt: bigint;
   ticket: bigint;
-  wanted: Wanted | undefined;
+  wanted: Wanted[];
 }
 
 export interface CaughtUp {
@@ -3020,7 +3021,7 @@ export const Flushed: MessageFns<Flushed> = {
 };
 
 function createBaseFetch(): Fetch {
-  return { attempt: 0n, ticket: 0n, wanted: undefined };
+  return { attempt: 0n, ticket: 0n, wanted: [] };
 }
 
 export const Fetch: MessageFns<Fetch> = {
@@ -3037,8 +3038,8 @@ export const Fetch: MessageFns<Fetch> = {
       }
       writer.uint32(16).uint64(message.ticket);
     }
-    if (message.wanted !== undefined) {
-      Wanted.encode(message.wanted, writer.uint32(26).fork()).join();
+    for (const v of message.wanted) {
+      Wanted.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3077,7 +3078,7 @@ export const Fetch: MessageFns<Fetch> = {
               break;
             }
 
-            message.wanted = Wanted.decode(reader, reader.uint32());
+            message.wanted.push(Wanted.decode(reader, reader.uint32()));
             continue;
           }
         }

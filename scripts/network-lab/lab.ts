@@ -91,9 +91,9 @@ export class Lab {
     return processesIn(this.folder, this.#host(name).name).length > 0
   }
 
-  /** Starts every host; resolves when all servers are in sync. */
-  async startAll(): Promise<void> {
-    await Promise.all(this.hosts.map(({ name }) => this.start(name)))
+  /** Starts every host; resolves when all servers are in sync. `under`: see `start`, by host. */
+  async startAll(under: Readonly<Record<string, readonly string[]>> = {}): Promise<void> {
+    await Promise.all(this.hosts.map(({ name }) => this.start(name, under[name])))
     await this.inSync()
   }
 
@@ -108,15 +108,18 @@ export class Lab {
     })
   }
 
-  /** Starts what the host's configuration says; resolves when it runs and, where that is wanted, the tree is mounted. */
-  async start(name: string): Promise<void> {
+  /**
+   * Starts what the host's configuration says; resolves when it runs and, where that is wanted, the tree is mounted.
+   * `under`: a program with its arguments that runs all of the host's processes, for instance with another clock.
+   */
+  async start(name: string, under: readonly string[] = []): Promise<void> {
     const host = this.#host(name)
     if (this.isRunning(name)) throw new Error(`${name} runs already`)
     for (const mount of mountsBelow(this.place(name))) await mustRun('umount', ['-l', mount])
     await setLink(this.folder, name, 'up')
     const child = this.spawn(
       name,
-      [process.execPath, program, 'run', '--config', this.place(name, 'banyan.toml')],
+      [...under, process.execPath, program, 'run', '--config', this.place(name, 'banyan.toml')],
       'run.out',
     )
     const ready = (): true | undefined => {

@@ -1,5 +1,5 @@
 import { key } from '../../proto/ids.ts'
-import { rootIno } from '../filesystem/inode.ts'
+import { rootIno } from '../../proto/volume-number.ts'
 import { parseKey, prefixes } from '../store/keys.ts'
 import { decodeDentries, typeDirectory } from '../store/records.ts'
 import type { VolumeStore } from '../store/volume-store.ts'

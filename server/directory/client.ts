@@ -88,6 +88,24 @@ export class DirectoryClient implements Directory {
     })
   }
 
+  watchRecords(onChange: (records: ReadonlyMap<string, Versioned>) => void): Closable {
+    const known = new Map<string, Versioned>()
+    return this.#keep((ended) => {
+      const stream = this.#client.watchRecords({}, waiting())
+      stream.on('data', ({ records }: wire.RecordsReply) => {
+        try {
+          for (const [name, record] of Object.entries(records)) known.set(name, versionedFromWire(record))
+        } catch (error) {
+          if (!(error instanceof DirectoryRefusal)) throw error
+          return stream.cancel() // not this protocol: begin anew
+        }
+        onChange(new Map(known))
+      })
+      stream.on('error', ended).on('end', ended)
+      return { close: () => stream.cancel() }
+    })
+  }
+
   advertise(volume: string, advert: Advert): Advertisement {
     let present = advert
     let frame = (): void => {}

@@ -15,6 +15,11 @@ export interface Directory {
   readRecord(volume: string): Promise<Versioned | undefined>
   /** All volumes that there are, by name. */
   readRecords(): Promise<ReadonlyMap<string, Versioned>>
+  /**
+   * Told of all volumes: first of all records as they are, then after every change of one. A connection that breaks is
+   * made anew, for ever. `onChange` gets all of them each time, and never inside the call itself.
+   */
+  watchRecords(onChange: (records: ReadonlyMap<string, Versioned>) => void): Closable
   /** Takes effect only while there is none. Resolves to the record after the attempt. */
   createRecord(volume: string, record: VolumeRecord): Promise<Versioned>
   /** Takes effect only while the record's version is `expected`. Resolves to the record after the attempt. */

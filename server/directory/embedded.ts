@@ -40,6 +40,7 @@ interface Volume {
 export class EmbeddedDirectory implements Directory {
   readonly #level: Level<string, Uint8Array>
   readonly #volumes = new Map<string, Volume>()
+  readonly #ofRecords = new Set<() => void>()
   readonly #deaths: KnownDeaths
 
   private constructor(level: Level<string, Uint8Array>, deaths: KnownDeaths) {
@@ -70,7 +71,22 @@ export class EmbeddedDirectory implements Directory {
   }
 
   async readRecords(): Promise<ReadonlyMap<string, Versioned>> {
-    return new Map([...this.#volumes].flatMap(([name, { record }]) => (record === undefined ? [] : [[name, record]])))
+    return this.#records()
+  }
+
+  watchRecords(onChange: (records: ReadonlyMap<string, Versioned>) => void): Closable {
+    let open = true
+    const tell = (): void => {
+      if (open) onChange(this.#records())
+    }
+    this.#ofRecords.add(tell)
+    queueMicrotask(tell)
+    return {
+      close: () => {
+        open = false
+        this.#ofRecords.delete(tell)
+      },
+    }
   }
 
   async createRecord(volume: string, record: VolumeRecord): Promise<Versioned> {
@@ -162,10 +178,15 @@ export class EmbeddedDirectory implements Directory {
       await this.#level.put(`record/${name}`, bytes, { sync: true })
       volume.record = judged
       for (const watcher of volume.watchers) watcher.record(judged)
+      for (const tell of this.#ofRecords) tell()
       return judged
     })
     volume.writing = attempt.catch(() => {}) // whoever asked gets the error; the next write goes on from what stands
     return await attempt
+  }
+
+  #records(): ReadonlyMap<string, Versioned> {
+    return new Map([...this.#volumes].flatMap(([name, { record }]) => (record === undefined ? [] : [[name, record]])))
   }
 
   #volume(name: string): Volume {

@@ -10,6 +10,7 @@ export function seenFrom(host: string, directory: Directory): Directory {
   return {
     readRecord: (...asked) => directory.readRecord(...asked),
     readRecords: () => directory.readRecords(),
+    watchRecords: (onChange) => directory.watchRecords(onChange),
     createRecord: (...asked) => directory.createRecord(...asked),
     swapRecord: (...asked) => directory.swapRecord(...asked),
     advertise: (...asked) => directory.advertise(...asked),

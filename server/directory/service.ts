@@ -2,6 +2,7 @@ import {
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   Metadata,
+  type ServerWritableStream,
   type ServiceError,
   type sendUnaryData,
   status,
@@ -69,36 +70,62 @@ export function directoryService(
         return {}
       }),
     watch: watchHandler(directory),
+    watchRecords: watchRecordsHandler(directory),
     advertise: advertiseHandler(directory, leaseMs, peerOf),
   }
 }
 
 function watchHandler(directory: Directory): handleServerStreamingCall<wire.WatchRequest, wire.WatchEvent> {
-  return (call) => {
-    let watch: Closable | undefined
-    let waiting = 0
-    const end = (): void => watch?.close()
-    const send = (kind: NonNullable<wire.WatchEvent['kind']>): void => {
-      if (waiting >= waitingEventsMax) {
-        end()
-        call.destroy(failure(status.RESOURCE_EXHAUSTED, 'the watcher does not read'))
-        return
-      }
-      waiting += 1
-      call.write({ kind }, () => {
-        waiting -= 1
-      })
-    }
-    call.on('cancelled', end).on('close', end).on('error', end)
-    try {
-      watch = directory.watch(volumeFromWire(call.request.volume), {
+  return (call) =>
+    told(call, (tell) => {
+      const send = (kind: NonNullable<wire.WatchEvent['kind']>): void => tell({ kind })
+      return directory.watch(volumeFromWire(call.request.volume), {
         record: (versioned) => send({ $case: 'record', value: versionedToWire(versioned) }),
         death: (node, incarnation) => send({ $case: 'death', value: { node, incarnation } }),
         providers: (adverts) => send({ $case: 'adverts', value: { adverts: adverts.map(advertToWire) } }),
       })
-    } catch (error) {
-      call.destroy(serviceError(error))
+    })
+}
+
+/** Only what has changed is sent. */
+function watchRecordsHandler(
+  directory: Directory,
+): handleServerStreamingCall<wire.WatchRecordsRequest, wire.RecordsReply> {
+  return (call) =>
+    told(call, (tell) => {
+      const sent = new Map<string, number>()
+      return directory.watchRecords((records) => {
+        const news = [...records].filter(([name, { version }]) => sent.get(name) !== version)
+        for (const [name, { version }] of news) sent.set(name, version)
+        tell({ records: Object.fromEntries(news.map(([name, record]) => [name, versionedToWire(record)])) })
+      })
+    })
+}
+
+/** Runs a watch for as long as the call lasts, and its reader reads. */
+function told<Asked, Event>(
+  call: ServerWritableStream<Asked, Event>,
+  begin: (tell: (event: Event) => void) => Closable,
+) {
+  let watch: Closable | undefined
+  let waiting = 0
+  const end = (): void => watch?.close()
+  const tell = (event: Event): void => {
+    if (waiting >= waitingEventsMax) {
+      end()
+      call.destroy(failure(status.RESOURCE_EXHAUSTED, 'the watcher does not read'))
+      return
     }
+    waiting += 1
+    call.write(event, () => {
+      waiting -= 1
+    })
+  }
+  call.on('cancelled', end).on('close', end).on('error', end)
+  try {
+    watch = begin(tell)
+  } catch (error) {
+    call.destroy(serviceError(error))
   }
 }
 

@@ -1,7 +1,9 @@
 import { type Advert, providerRoles } from '../../proto/advert.ts'
 import type * as wire from '../../proto/generated/directory-service.ts'
 import { epoch, type Incarnation, incarnation, type NodeId, nodeId } from '../../proto/ids.ts'
-import type { OnPartition, Versioned, VolumeRecord } from '../../replication/record.ts'
+import { isTreePath } from '../../proto/tree-path.ts'
+import { volumeNumberMax } from '../../proto/volume-number.ts'
+import type { Attached, OnPartition, Versioned, VolumeRecord } from '../../replication/record.ts'
 import { DirectoryRefusal } from './directory.ts'
 
 /** Members of one volume. Each costs every commit an acknowledgement; far more than anybody wants. */
@@ -37,6 +39,7 @@ export function recordFromWire(record: wire.VolumeRecord | undefined): VolumeRec
     ),
     minInSync: record.minInSync,
     onPartition,
+    ...(record.attached.length > 0 && { attached: record.attached.map(attachedFromWire) }),
     changedBy: text(record.changedBy),
   }
 }
@@ -52,6 +55,7 @@ export function recordToWire(record: VolumeRecord): wire.VolumeRecord {
     incarnations: { ...record.incarnations },
     minInSync: record.minInSync,
     onPartition: record.onPartition,
+    attached: [...(record.attached ?? [])],
     changedBy: record.changedBy,
   }
 }
@@ -101,6 +105,13 @@ export function nodeFromWire(name: string): NodeId {
 export function incarnationFromWire(name: string): Incarnation {
   if (!/^[A-Za-z0-9-]{1,64}$/.test(name)) throw new DirectoryRefusal(`no incarnation: ${quote(name)}`)
   return incarnation(name)
+}
+
+/** @throws DirectoryRefusal */
+function attachedFromWire({ at, name, number, parent, volume }: wire.Attached): Attached {
+  if (!isTreePath(at) || !at.endsWith(`/${name}`)) throw new DirectoryRefusal(`no path in the tree: ${quote(at)}`)
+  if (number < 1 || number > volumeNumberMax) throw new DirectoryRefusal(`no number of a volume: ${number}`)
+  return { number, volume: volumeFromWire(volume), at, parent, name }
 }
 
 /** @throws DirectoryRefusal */

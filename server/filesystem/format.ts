@@ -1,7 +1,7 @@
+import { rootIno } from '../../proto/volume-number.ts'
 import type { Effect } from '../store/effect.ts'
 import { inodeCounter, inodeKey, sessionCounter } from '../store/keys.ts'
 import { encodeCounter, encodeInode, typeDirectory } from '../store/records.ts'
-import { rootIno } from './inode.ts'
 import { modeOf } from './mode.ts'
 import type { At } from './outcome.ts'
 

@@ -1,16 +1,26 @@
 import { FsError } from '../../proto/errno.ts'
-import type { AwaitRelease, Caller, ReleaseHolds, TakeHold, TakeNumbers } from '../../proto/generated/file-service.ts'
-import { numbersMax } from '../../proto/holds.ts'
+import type {
+  AwaitRelease,
+  Caller,
+  HeldChild,
+  ReleaseHolds,
+  TakeHold,
+  TakeNumbers,
+} from '../../proto/generated/file-service.ts'
+import { childrenMax, numbersMax } from '../../proto/holds.ts'
 import type { Key } from '../../proto/ids.ts'
 import type { Effect } from '../store/effect.ts'
 import { decodeHold, encodeHold, type Hold } from '../store/hold-records.ts'
 import { holdKey, holdKeyOf, parseKey, prefixes } from '../store/keys.ts'
+import { type Dentry, typeDirectory } from '../store/records.ts'
+import { findName } from './directory.ts'
 import { Draft } from './draft.ts'
-import { settableFlags } from './flags.ts'
+import { isGuarded, settableFlags } from './flags.ts'
 import { attributes, changeInode, done, loadInode } from './inode.ts'
 import { isDirectory } from './mode.ts'
 import { giveNumbers } from './new-inode.ts'
 import type { At, Outcome } from './outcome.ts'
+import { shown } from './shown.ts'
 import type { View } from './view.ts'
 import { accessAclName, defaultAclName, loadAcl } from './xattr-record.ts'
 
@@ -49,8 +59,13 @@ export function demandHold(view: View, ino: bigint, number: bigint, { session }:
   throw new FsError('EIO', 'it was held back for too long, and others may have written since', { ino })
 }
 
-/** Gives the session the hold on a directory that it wants, and says what is known of it as of then. @throws FsError ESTALE, ENOTDIR */
-export function takeDirectoryHold(view: View, _caller: Caller, { ino, number }: TakeHold, at: At): Outcome {
+/**
+ * Gives the session the hold on a directory that it wants, and says what is known of it as of then; and the holds on files
+ * in it, as far as they are nobody else's. @throws FsError ESTALE, ENOTDIR, EINVAL (too many names)
+ */
+export function takeDirectoryHold(view: View, _caller: Caller, op: TakeHold, at: At): Outcome {
+  const { ino, names, number } = op
+  if (names.length > childrenMax) throw new FsError('EINVAL', 'so many holds are not given at once', { ino })
   const inode = loadInode(view, ino)
   if (!isDirectory(inode)) throw new FsError('ENOTDIR', 'it is not a directory', { ino })
   const draft = new Draft(view)
@@ -59,8 +74,40 @@ export function takeDirectoryHold(view: View, _caller: Caller, { ino, number }: 
   const { flags, entries } = hold === undefined ? inode : changeInode(draft, ino, inode, {})
   const acls = ([accessAclName, defaultAclName] as const).some((name) => loadAcl(view, ino, name) !== undefined)
   const plain = !acls && (flags & settableFlags) === 0
-  const value = { attributes: attributes(ino, inode), hold, plain, empty: entries === 0 }
+  const dentries = hold === undefined ? [] : names.map((name) => findName(view, ino, name))
+  const found = dentries.filter((dentry) => dentry !== undefined).length
+  const children = dentries.flatMap((dentry, index) => takeChild(draft, { dentry, index, first: op.children }, at))
+  const value = {
+    attributes: attributes(ino, inode),
+    hold,
+    plain,
+    entries: BigInt(entries),
+    found,
+    children,
+    atNs: at.nowNs,
+  }
   return { reply: { $case: 'heldDirectory', value }, effects: draft.effects() }
+}
+
+/** What others have a hold on is not even looked at: they would be asked for it. */
+function takeChild(
+  draft: Draft,
+  { dentry, first, index }: { dentry: Dentry | undefined; index: number; first: bigint },
+  at: At,
+): HeldChild[] {
+  if (dentry === undefined) return []
+  const { ino } = dentry
+  if (dentry.type === typeDirectory)
+    return [{ index, attributes: attributes(ino, loadInode(draft, ino)), hold: undefined }]
+  const before = holdOn(draft, ino)
+  if (before !== undefined && before.session !== at.session) return []
+  const inode = loadInode(draft, ino)
+  if (inode.nlink !== 1 || isGuarded(inode)) return []
+  if (before !== undefined) return [{ index, attributes: shown(draft, ino, inode), hold: before.number }]
+  const hold = takeHold(draft, ino, first + BigInt(index), at)
+  if (hold === undefined) return []
+  changeInode(draft, ino, inode, {})
+  return [{ index, attributes: shown(draft, ino, inode), hold }]
 }
 
 /** Numbers for inodes that the session will make. @throws FsError EINVAL */

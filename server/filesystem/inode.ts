@@ -8,8 +8,6 @@ import { typeOf } from './mode.ts'
 import type { Outcome } from './outcome.ts'
 import type { View } from './view.ts'
 
-export const rootIno = 1n
-
 /** An inode as an operation has it in its hands. */
 export interface Node {
   readonly ino: bigint

@@ -65,7 +65,7 @@ function kindTo(message: Message, bodies: Uint8Array[]): Kind {
     }
     case 'fetch': {
       const { attempt, ticket, wanted } = message
-      const value = { attempt: BigInt(attempt), ticket: BigInt(ticket), wanted: wantedTo(wanted) }
+      const value = { attempt: BigInt(attempt), ticket: BigInt(ticket), wanted: wanted.map(wantedTo) }
       return { $case: 'fetch', value }
     }
     case 'caughtUp':
@@ -125,7 +125,7 @@ function kindFrom(kind: Kind, bodies: Bodies): Bare<Message> {
     }
     case 'fetch': {
       const { attempt, ticket, wanted } = kind.value
-      return { kind: 'fetch', attempt: safe(attempt), ticket: safe(ticket), wanted: wantedFrom(wanted) }
+      return { kind: 'fetch', attempt: safe(attempt), ticket: safe(ticket), wanted: wanted.map(wantedFrom) }
     }
     case 'caughtUp':
       return { kind: 'caughtUp', attempt: safe(kind.value.attempt) }

@@ -6,6 +6,7 @@ import {
   PeerServiceService,
   type SubscriberFrame,
 } from '../../proto/generated/peer-service.ts'
+import { volumeMetadata } from '../../proto/volume-metadata.ts'
 import { peerFrameFrom } from './peer-frame.ts'
 
 /** Between two attempts to dial: short at first, so that a peer that only restarts is back at once. */
@@ -72,7 +73,8 @@ export class PeerLink {
       'grpc.enable_retries': 0,
     })
     const { path, requestSerialize } = PeerServiceService.subscribe
-    const stream = client.makeBidiStreamRequest(path, requestSerialize, peerFrameFrom)
+    const metadata = volumeMetadata(this.#ports.hello.volume)
+    const stream = client.makeBidiStreamRequest(path, requestSerialize, peerFrameFrom, metadata)
     this.#client = client
     this.#stream = stream
     const ended = (): void => {

@@ -196,7 +196,12 @@ export class Executor {
 /** Inodes under whose holds it was held back. */
 function holdsUsedBy({ $case, value }: FileCall): readonly bigint[] {
   if ($case === 'write') return value.hold === undefined ? [] : [value.ino]
-  return $case === 'batch' ? value.steps.flatMap(({ under }) => (under === undefined ? [] : [under.ino])) : []
+  return $case === 'batch'
+    ? value.steps.flatMap(({ also, under }) => [
+        ...(under === undefined ? [] : [under.ino]),
+        ...also.map(({ ino }) => ino),
+      ])
+    : []
 }
 
 /** Rights were checked when the files were opened. */

@@ -48,7 +48,7 @@ export class Durability {
   /** Has anything happened that a checkpoint would record? */
   get isBehind(): boolean {
     const { committed, meta, resync, keys } = this.#parts
-    return committed > meta.meta.durable || !keys.isEmpty || (resync?.steps ?? 0) > meta.meta.resyncSteps
+    return committed > meta.meta.durable || !keys.isEmpty || (resync?.reached.steps ?? 0) > meta.meta.resyncSteps
   }
 
   async #flushAll(): Promise<void> {
@@ -91,7 +91,7 @@ export class Durability {
     const { journal, blobs, keys, meta } = this.#parts
     const { generation } = journal
     const durable = this.#parts.committed
-    const resyncSteps = this.#parts.resync?.steps ?? 0
+    const resyncSteps = this.#parts.resync?.reached.steps ?? 0
     try {
       await blobs.sync()
       await this.#writer.drain()

@@ -7,6 +7,12 @@ import { ByteReader, ByteWriter } from './bytes.ts'
 import { codeOf, readAll, syncDirectoryNow, writeAll } from './file-io.ts'
 import { readWorkList, weightBytes, writeWorkList } from './work-codec.ts'
 
+/** How far the steps of a log went at one moment. */
+export interface Reached {
+  readonly steps: number
+  readonly progress: Progress
+}
+
 /**
  * The mark of a member that is not in sync (R36), and what remains to be brought over: a file that is there as long as
  * the mark stands. It is a log: u32 length and u32 crc32 of a record, then u8 kind
@@ -23,10 +29,9 @@ export class ResyncLog {
   #end = 0
   #steps = 0
   readonly #remaining: WorkItem[] = []
-  #itemsDone = 0
-  #bytesDone = 0
-  #itemsTotal = 0
-  #bytesTotal = 0
+  #progress: Progress = { bytesDone: 0, bytesTotal: 0, itemsDone: 0, itemsTotal: 0 }
+  /** Of the steps that level has: those after them are taken again when this process dies. */
+  #stored = this.#progress
 
   private constructor(path: string, fd: number, id: number) {
     this.#path = path
@@ -67,13 +72,22 @@ export class ResyncLog {
     return log
   }
 
-  get steps(): number {
-    return this.#steps
+  get reached(): Reached {
+    return { steps: this.#steps, progress: this.#progress }
   }
 
-  /** What remains is not a copy: it may be long, and is asked for after each step. */
+  /**
+   * What remains is not a copy: it may be long, and is asked for after each step. The progress is what a process that
+   * starts after a kill goes on from.
+   */
   get mark(): ResyncMark {
-    return { remaining: this.#remaining, progress: this.#progress() }
+    return { remaining: this.#remaining, progress: this.#stored }
+  }
+
+  /** Level has what was reached. */
+  stored({ progress }: Reached): void {
+    const { bytesTotal, itemsTotal } = this.#progress // of what was added meanwhile, too
+    this.#stored = { ...progress, bytesTotal, itemsTotal }
   }
 
   /** On the disk when this returns. */
@@ -106,15 +120,6 @@ export class ResyncLog {
     closeSync(this.#fd)
   }
 
-  #progress(): Progress {
-    return {
-      bytesDone: this.#bytesDone,
-      bytesTotal: this.#bytesTotal,
-      itemsDone: this.#itemsDone,
-      itemsTotal: this.#itemsTotal,
-    }
-  }
-
   #append(writer: ByteWriter): void {
     const bytes = writer.take()
     const frame = Buffer.allocUnsafe(8 + bytes.length)
@@ -126,24 +131,28 @@ export class ResyncLog {
   }
 
   #added(work: readonly WorkItem[]): void {
-    for (const item of work) {
-      this.#remaining.push(item)
-      this.#bytesTotal += weightBytes(item)
+    for (const item of work) this.#remaining.push(item) // more than a call takes as arguments
+    const bytes = weightOf(work)
+    const withMore = ({ bytesTotal, itemsTotal, ...done }: Progress): Progress => {
+      return { ...done, bytesTotal: bytesTotal + bytes, itemsTotal: itemsTotal + work.length }
     }
-    this.#itemsTotal += work.length
+    this.#progress = withMore(this.#progress)
+    this.#stored = withMore(this.#stored)
   }
 
   #stepped(rest: readonly WorkItem[]): void {
-    const done = this.#remaining.shift()
-    if (done === undefined) throw new Error('a step of a resync of which nothing remains')
+    const item = this.#remaining.shift()
+    if (item === undefined) throw new Error('a step of a resync of which nothing remains')
     this.#remaining.unshift(...rest)
-    const left = rest.reduce((sum, item) => sum + weightBytes(item), 0)
-    const weight = weightBytes(done)
+    const done = weightBytes(item) - weightOf(rest)
+    const { bytesDone, bytesTotal, itemsDone, itemsTotal } = this.#progress
     this.#steps++
-    this.#itemsDone++
-    this.#itemsTotal += rest.length
-    this.#bytesDone += Math.max(0, weight - left)
-    this.#bytesTotal += Math.max(0, left - weight)
+    this.#progress = {
+      bytesDone: bytesDone + Math.max(0, done),
+      bytesTotal: bytesTotal + Math.max(0, -done),
+      itemsDone: itemsDone + 1,
+      itemsTotal: itemsTotal + rest.length,
+    }
   }
 
   #replay(from: number, stepsMax: number): void {
@@ -162,6 +171,7 @@ export class ResyncLog {
       if (isStep) this.#stepped(work)
       else this.#added(work)
     }
+    this.#stored = this.#progress
     if (counting.length < records.length) this.#undo(stepsMax)
   }
 
@@ -172,6 +182,8 @@ export class ResyncLog {
     this.#append(writer)
   }
 }
+
+const weightOf = (work: readonly WorkItem[]): number => work.reduce((sum, item) => sum + weightBytes(item), 0)
 
 interface Replayed {
   readonly isStep: boolean

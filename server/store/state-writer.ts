@@ -27,6 +27,8 @@ export function readPosition(keys: KeyState): StoredPosition {
   return JSON.parse(Buffer.from(value).toString()) as StoredPosition
 }
 
+const encodePosition = (position: StoredPosition): Uint8Array => Buffer.from(JSON.stringify(position))
+
 /**
  * Brings committed state from memory to level, a batch at a time. Before each batch the journal is synced up to where
  * the batch goes, with a note that says so: level is never ahead of the journal, even when the host goes down, and
@@ -102,19 +104,22 @@ export class StateWriter {
     const generation = journal.generation
     const to = this.#parts.committed
     for (const [key, value] of sums.takeChanges()) keys.set(key, value)
-    const steps = this.#parts.resync?.steps ?? 0
-    if (keys.isEmpty && to === this.#stored && steps === this.#storedSteps) return
+    const { resync } = this.#parts
+    const reached = resync?.reached
+    const resyncSteps = reached?.steps ?? 0
+    if (keys.isEmpty && to === this.#stored && resyncSteps === this.#storedSteps) return
     keys.seal()
-    const position = this.#position(generation, to)
+    const position = encodePosition({ generation, applied: to, resyncId: resync?.id ?? 0, resyncSteps })
     withRoom(makeRoom, () => journal.note(to))
     const startedAt = performance.now()
     await journal.sync()
     this.#delayMs = Math.max(this.#parts.limits.writeDelayMs, (performance.now() - startedAt) * syncShare)
     await keys.write([[positionKey, position]])
+    if (reached !== undefined) resync?.stored(reached)
     sums.trim()
     if (journal.generation !== generation) return // begun anew meanwhile
     this.#stored = to
-    this.#storedSteps = steps
+    this.#storedSteps = resyncSteps
     if ((staging.oldest ?? Number.POSITIVE_INFINITY) <= Math.min(to, this.#parts.relied)) await this.#syncBlobs()
     this.release()
   }
@@ -127,17 +132,6 @@ export class StateWriter {
     const { gauge, keys, limits, makeRoom } = this.#parts
     const need = keys.overlayBytes + limits.reserveBytes / 2
     while (!gauge.hasFree(need) && !this.#closing) if (!makeRoom()) await delay(fullMs)
-  }
-
-  #position(generation: number, applied: Seq): Uint8Array {
-    const { resync } = this.#parts
-    const position: StoredPosition = {
-      generation,
-      applied,
-      resyncId: resync?.id ?? 0,
-      resyncSteps: resync?.steps ?? 0,
-    }
-    return Buffer.from(JSON.stringify(position))
   }
 
   async #syncBlobs(): Promise<void> {

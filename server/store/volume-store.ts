@@ -268,7 +268,7 @@ export class VolumeStore implements Storage {
     this.#checkUsable()
     const { resync, meta } = this.#parts
     if (resync === undefined) return
-    assert(meta.meta.resyncSteps === resync.steps, 'the end of a resync that is not wholly on the disk')
+    assert(meta.meta.resyncSteps === resync.reached.steps, 'the end of a resync that is not wholly on the disk')
     resync.remove()
     this.#parts.resync = undefined
     meta.update({ amnesia: false, resyncSteps: 0 })

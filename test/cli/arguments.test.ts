@@ -53,7 +53,14 @@ void t.test(
       (command) => (groups.includes(command.parent ?? banyan) ? `${command.parent?.name()} ` : '') + command.name(),
     )
     const about = ['up', 'down', 'run', 'serve', 'mount', 'server start', 'server stop', 'status', 'resync', 'verify']
-    about.push('volume list', 'volume set', 'volume add-mirror', 'volume remove-mirror')
+    about.push(
+      'volume create',
+      'volume attach',
+      'volume list',
+      'volume set',
+      'volume add-mirror',
+      'volume remove-mirror',
+    )
     about.push('node list', 'node drain', 'node remove')
     const shown = [...about, 'cert authority', 'cert node']
     t.same(names.filter((name) => name !== 'file-server' && name !== 'drive').sort(), shown.sort())

@@ -11,7 +11,8 @@ void t.test('sockets of any state folder fit into a socket address', async (t) =
   for (const length of [50, 70, 80, 90, 100, 200]) {
     const long = stateFolder(`/${'d'.repeat(length)}`)
     t.ok(Buffer.byteLength(long.socket('up')) <= 107, long.socket('up'))
-    t.equal(long.store('s1'), `/${'d'.repeat(length)}/s1`, 'only sockets stand elsewhere')
+    t.equal(long.store('s1', 'main'), `/${'d'.repeat(length)}/s1`, 'only sockets stand elsewhere')
+    t.equal(long.store('s1', 'work'), `/${'d'.repeat(length)}/s1@work`, 'each volume beside the first')
     t.equal(stateFolder(`/${'d'.repeat(length)}`).run, long.run, 'the same each time')
   }
   t.not(stateFolder(`/${'d'.repeat(200)}`).run, stateFolder(`/${'e'.repeat(200)}`).run)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { assemble, type ClusterView, type MemberView } from '../../cli/show/cluster-view.ts'
+import { type Asked, assemble, type ClusterView, type MemberView } from '../../cli/show/cluster-view.ts'
 import { percent, resyncText, statusText } from '../../cli/show/status-text.ts'
 import type { StatusReply } from '../../proto/generated/admin-service.ts'
 import { epoch, nodeId } from '../../proto/ids.ts'
@@ -20,6 +20,7 @@ const member = (name: string, more: Partial<MemberView> = {}): MemberView => ({
   behindBytes: 0,
   resync: null,
   reason: '',
+  drained: false,
   ...more,
 })
 
@@ -27,6 +28,7 @@ const view = (members: readonly MemberView[], more: Partial<ClusterView['volumes
   volumes: [
     {
       name: 'main',
+      at: '/',
       epoch: 7,
       primary: 's1',
       members,
@@ -64,6 +66,14 @@ void t.test('what needs attention stands first, with what to do, also in the tab
   t.equal(lines[0], '! s3 is down: was ended by SIGKILL. Start it: banyan server start s3 --state /x')
   const row = (name: string): number => lines.findIndex((line) => line.startsWith(`${name} `))
   t.ok(row('s3') < row('s1'), 'the member that is down is the first row')
+})
+
+void t.test('a drained member is shown so, with what ends it', async (t) => {
+  const text = statusText(view([member('s1'), member('s2', { drained: true })]), ' --state /x')
+  t.match(text, /^! s2 is drained: .*clients read elsewhere/)
+  t.match(text.replaceAll(/\n +/g, ' '), /banyan node drain s2 --end --state \/x/)
+  t.match(text, /^s2 +in-sync +mirror, drained/m)
+  t.match(text, /^s1 +in-sync +primary +12345/m)
 })
 
 void t.test('each trouble is named', async (t) => {
@@ -161,6 +171,9 @@ const running = {
   mounts: [{ path: '/cluster', pid: 9, provider: '' }],
 }
 
+const seen = (servers: Asked['servers'], record: Asked['record'], replies: Asked['replies']): ClusterView =>
+  assemble([{ name: 'main', servers, record, replies }], running.mounts, 'h')
+
 void t.test('status believes the primary of the greatest epoch, and the supervisor about processes', async (t) => {
   const wire = {
     pid: 0,
@@ -175,26 +188,21 @@ void t.test('status believes the primary of the greatest epoch, and the supervis
     space: undefined,
   }
   const session = { session: 1n, host: 'h', pid: 9, path: '/cluster', provider: 's1' }
-  const view = assemble(
-    running,
-    newRecord([nodeId('s1'), nodeId('s2')]),
-    [
-      reply('s2', { epoch: 2n, primary: 's2', role: 'primary', members: [{ ...wire, name: 's1', state: 'down' }] }),
-      reply('s1', {
-        epoch: 3n,
-        role: 'primary',
-        members: [
-          { ...wire, name: 's1', state: 'in-sync' },
-          { ...wire, name: 's2', state: 'in-sync' },
-        ],
-        sessions: [
-          { ...session, host: 'elsewhere', provider: 's2', requests: 0n, heartbeats: 0n, leases: 0n },
-          { ...session, requests: 0n, heartbeats: 0n, leases: 0n },
-        ],
-      }),
-    ],
-    'h',
-  )
+  const view = seen(running.servers, newRecord([nodeId('s1'), nodeId('s2')]), [
+    reply('s2', { epoch: 2n, primary: 's2', role: 'primary', members: [{ ...wire, name: 's1', state: 'down' }] }),
+    reply('s1', {
+      epoch: 3n,
+      role: 'primary',
+      members: [
+        { ...wire, name: 's1', state: 'in-sync' },
+        { ...wire, name: 's2', state: 'in-sync' },
+      ],
+      sessions: [
+        { ...session, host: 'elsewhere', provider: 's2', requests: 0n, heartbeats: 0n, leases: 0n },
+        { ...session, requests: 0n, heartbeats: 0n, leases: 0n },
+      ],
+    }),
+  ])
   const [volume] = view.volumes
   t.match(volume, { epoch: 3, primary: 's1' })
   t.match(volume?.members, [
@@ -216,17 +224,16 @@ void t.test('how far a member is that went down before its primary became one is
   }
   const s2 = { ...known, name: 's2', state: 'down', applied: 0n, resync: undefined, space: undefined }
   const record = newRecord([nodeId('s1'), nodeId('s2')])
-  const [volume] = assemble(running, record, [reply('s1', { epoch: 3n, role: 'primary', members: [s2] })], 'h').volumes
+  const [volume] = seen(running.servers, record, [reply('s1', { epoch: 3n, role: 'primary', members: [s2] })]).volumes
   t.match(volume?.members[1], { state: 'down', applied: null, committed: 9, behindEntries: null, behindBytes: null })
 })
 
 void t.test('with no server to ask, the record tells', async (t) => {
   const record = { ...newRecord([nodeId('s1'), nodeId('s2')]), epoch: epoch(4), primary: nodeId('s2') }
-  const [volume] = assemble(
-    { ...running, servers: running.servers.map((server) => ({ ...server, state: 'ended', pid: 0 })) },
+  const [volume] = seen(
+    running.servers.map((server) => ({ ...server, state: 'ended', pid: 0 })),
     record,
     [],
-    'h',
   ).volumes
   t.match(volume, { epoch: 4, primary: 's2', space: null })
   t.same(
@@ -236,4 +243,18 @@ void t.test('with no server to ask, the record tells', async (t) => {
       ['down', null],
     ],
   )
+})
+
+void t.test('of several volumes, what needs attention stands first, with its volume; then one after the other', (t) => {
+  const one = view([member('s1')])
+  const [work] = view([member('s2', { state: 'resyncing' })], { name: 'work', at: '/work', primary: 's2' }).volumes
+  const [loose] = view([member('s3')], { name: 'loose', at: null, primary: 's3' }).volumes
+  if (work === undefined || loose === undefined) throw new Error('views of one volume have one')
+  const lines = statusText({ ...one, volumes: [...one.volumes, work, loose] }, '').split('\n')
+  t.equal(lines[0], '! volume work: s2 is resyncing.')
+  t.same(
+    lines.filter((line) => line.startsWith('volume ')).map((line) => line.split(':')[0]),
+    ['volume main', 'volume work at /work', 'volume loose at no place in the tree'],
+  )
+  t.end()
 })

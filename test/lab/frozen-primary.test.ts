@@ -42,6 +42,7 @@ for (const [index, whole] of [false, true].entries()) {
 
     t.same(violations(record.calls), [], `an order explains ${record.calls.length} calls`)
     t.same(record.errors, [], 'no call failed')
-    await hosts.verifyEqual('y')
   })
 }
+
+void t.test('the members are equal', () => hosts.verifyEqual('y'))

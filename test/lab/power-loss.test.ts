@@ -21,16 +21,19 @@ const losses = [
   { role: 'primary', what: 'process', maxMs: processMaxMs },
 ] as const
 
-for (const { maxMs, role, what } of losses) {
-  void t.test(`the ${role} loses its ${what}`, async (t) => {
-    const victim = role === 'primary' ? await hosts.primary('x') : await hosts.mirror('x')
-    const name = `${role}-${what}`
-    const load = await RunningLoad.start(hosts.folder, [
-      { id: 'a', directory: join(lab.tree('x'), name) },
-      { id: 'b', directory: join(lab.tree('y'), name) },
-    ])
-    await load.progress(300)
+const directory = (client: 'x' | 'y'): string => join(lab.tree(client), 'work')
+const places = [
+  { id: 'a', directory: directory('x') },
+  { id: 'b', directory: directory('y') },
+]
 
+void t.test('servers lose power or die, one after the other', async (t) => {
+  const load = await RunningLoad.start(hosts.folder, places)
+  const happened: { readonly what: string; readonly maxMs: number; begin: number; lost: number; end: number }[] = []
+  for (const { maxMs, role, what } of losses) {
+    const begin = now()
+    const victim = (await hosts.roles('x'))[role]
+    await load.progress(300)
     const lost = now()
     if (what === 'power') await lab.kill(victim)
     else process.kill(hosts.serverPid(victim), 'SIGKILL')
@@ -39,11 +42,13 @@ for (const { maxMs, role, what } of losses) {
     if (what === 'power') await lab.start(victim)
     await lab.inSync()
     await load.progress(100)
-    const records = await load.stop()
-
-    assertStall(t, reportStall(t, `loss of ${what} of the ${role} ${victim}`, records, lost), maxMs)
-    t.same(await loadFaults(join(lab.tree('x'), name), records), [], 'no error, nothing lost, nothing twice')
-    t.same(await loadFaults(join(lab.tree('y'), name), records), [], 'seen through the other client as well')
-    await hosts.verifyEqual('x')
-  })
-}
+    happened.push({ what: `loss of ${what} of the ${role} ${victim}`, maxMs, begin, lost, end: now() })
+  }
+  const records = await load.stop()
+  for (const { begin, end, lost, maxMs, what } of happened) {
+    assertStall(t, reportStall(t, what, records, lost, { begin, end }), maxMs)
+  }
+  t.same(await loadFaults(directory('x'), records), [], 'no error, nothing lost, nothing twice')
+  t.same(await loadFaults(directory('y'), records), [], 'seen through the other client as well')
+  await hosts.verifyEqual('x')
+})

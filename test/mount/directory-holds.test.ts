@@ -1,7 +1,6 @@
 import t from 'tap'
-import { Cluster } from '../fixtures/cluster.ts'
-import { Prober } from '../fixtures/prober.ts'
 import { seed } from '../fixtures/random.ts'
+import { twoMounts } from '../fixtures/two-mounts.ts'
 import { expect } from '../fixtures/wait.ts'
 import { Prng } from '../simulation/random.ts'
 
@@ -9,13 +8,7 @@ import { Prng } from '../simulation/random.ts'
 
 t.setTimeout(300_000)
 
-const cluster = await Cluster.start(t)
-const elsewhere = await cluster.mount('elsewhere', { provider: expect((await cluster.others())[0], 'no mirror') })
-const [here, there] = [new Prober(cluster.tree), new Prober(elsewhere)]
-t.teardown(() => {
-  here.close()
-  there.close()
-})
+const { cluster, here, there } = await twoMounts(t)
 
 /** Things number `n` of a tree: what each is follows from its number. `looks` says what is wrong with them. */
 const things = `

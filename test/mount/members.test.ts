@@ -60,6 +60,7 @@ void t.test('a mirror is added, the primary drained and taken out, all under loa
   const { drained, inSync, primary } = await listed()
   t.not(primary, former, 'somebody else leads')
   t.same(drained, [former])
+  t.match((await cluster.mustBanyan(['status'])).stdout, new RegExp(`^! ${former} is drained`, 'm'))
   t.ok(inSync.includes(former), 'it is a mirror still, and in sync')
   await load.progress(50)
 

@@ -66,3 +66,18 @@ void t.test('one that a process here stands in can be moved on once somebody has
   t.equal(await stands.ask(`os.getcwd()`), `${paths[0]}/top/c`)
   t.equal(await there.ask(`os.stat('c').st_nlink`), 2)
 })
+
+void t.test('of two hosts that rename one file to one new name at the same moment, one does', async (t) => {
+  t.equal(await here.ask(`os.mkdir('race')`), null)
+  for (const side of sides) t.equal(await side.ask(`os.chdir('race')`), null)
+  const told = new Map<string, number>()
+  for (let round = 0; round < 150; round++) {
+    const side = sides[round % 2] ?? here
+    t.equal(await side.ask(`open('f${round}', 'w').close()`), null)
+    for (const looks of sides) await looks.ask(`os.path.exists('f${round}'), os.path.exists('g${round}')`)
+    const renamed = await Promise.all(sides.map((one) => one.ask(`os.rename('f${round}', 'g${round}')`)))
+    const both = renamed.map(String).sort().join(' ')
+    told.set(both, (told.get(both) ?? 0) + 1)
+  }
+  t.same(Object.fromEntries(told), { 'ENOENT null': 150 })
+})

@@ -8,6 +8,7 @@ import { checkout, programArgs } from '../fixtures/program.ts'
 import { mustRun } from '../fixtures/run.ts'
 import { type Status, statusShape } from '../fixtures/status.ts'
 import { commandLine, memoryOf, mountsBelow, processesNaming, sweep } from '../fixtures/sweep.ts'
+import { volumeInPlace } from '../fixtures/volume-in-place.ts'
 import { expect, waitFor } from '../fixtures/wait.ts'
 
 // `banyan run`: a host does what its file says, also when the file changes, and when its processes die.
@@ -72,6 +73,16 @@ void t.test('it serves and mounts what its file says', async () => {
   configure({ mounts: [first] })
   await run()
   await write(first, 'hello')
+})
+
+void t.test('a volume that is made while it runs is served, and in its place', async (t) => {
+  await mustRun(process.execPath, [program, 'volume', 'create', 'work', '--mirrors', 'solo', '--config', config], {
+    limitMs,
+  })
+  const work = join(first, 'work')
+  await volumeInPlace(work)
+  await write(work, 'in-it')
+  t.match((await status()).volumes, [{ name: 'main' }, { name: 'work', primary: 'solo' }])
 })
 
 void t.test(

@@ -7,6 +7,7 @@ import {
   mirrorRemoved,
   type OperatorChange,
   onPartitionSet,
+  volumeAttached,
 } from '../../replication/operator-changes.ts'
 import { isDrained, newRecord, type VolumeRecord } from '../../replication/record.ts'
 
@@ -62,5 +63,24 @@ void t.test('as many are wanted in sync as there are mirrors, at most', (t) => {
   for (const wrong of [0, 4, 1.5, Number.NaN]) t.ok(reason(minInSyncSet(present, wrong)), `${wrong}`)
   const small = { ...present, inSync: [a], eligible: [b] }
   t.same(changed(t, minInSyncSet(small, 1)).eligible, [b], 'until the primary says otherwise')
+  t.end()
+})
+
+void t.test('a volume is attached once, at a place of its own, under a number of its own', (t) => {
+  const at = (volume: string, name: string) => ({ volume, at: `/${name}`, parent: 1n, name })
+  const one = changed(t, volumeAttached(present, at('work', 'work')))
+  const two = changed(t, volumeAttached(one, at('more', 'other')))
+  t.same(
+    two.attached?.map(({ number, volume }) => [number, volume]),
+    [
+      [1, 'work'],
+      [2, 'more'],
+    ],
+  )
+  t.match(reason(volumeAttached(two, at('work', 'again'))), /volume work at \/work already/)
+  t.match(reason(volumeAttached(two, at('third', 'other'))), /volume more at \/other/)
+  let full = present
+  for (let number = 1; number <= 127; number++) full = changed(t, volumeAttached(full, at(`v${number}`, `v${number}`)))
+  t.match(reason(volumeAttached(full, at('last', 'last'))), /cannot have more/)
   t.end()
 })

@@ -6,7 +6,7 @@ import { run } from '../fixtures/run.ts'
 for (const script of ['posix', 'bench', 'soak', 'simulate']) {
   void t.test(`${script} says how it is used, also to who asks for what it does not know`, async (t) => {
     const program = ['--import=tsx', join(checkout, `scripts/${script}.ts`)]
-    const usage = new RegExp(`^Use: npm run ${script} -- .*\\n$`)
+    const usage = new RegExp(`^Use: npm run ${script} -- .*\\n( +npm run ${script} -- .*\\n)*$`)
     t.match(await run(process.execPath, [...program, '--help'], { cwd: checkout }), {
       code: 0,
       stdout: usage,

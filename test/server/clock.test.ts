@@ -27,3 +27,21 @@ void t.test('times of files grow, however fast they are asked for', async (t) =>
   t.ok(times.every((time, index) => index === 0 || time > (times[index - 1] ?? 0n)))
   t.ok(Math.abs(Number(times[0]) / 1e6 - Date.now()) < 1000)
 })
+
+void t.test('the times of files follow a clock that is set, both ways', async (t) => {
+  const clock = { hrtime: 5000.25, wall: 1_700_000_000_000 }
+  const hour = 3_600_000
+  const { nowNs } = new FileTimes({ hrtimeMs: () => clock.hrtime, wallMs: () => Math.floor(clock.wall) })
+  const shows = (): number => Number(nowNs() / 1000n) / 1000
+  t.equal(shows(), clock.wall)
+  clock.hrtime += 10.5
+  clock.wall += 10.5
+  t.equal(shows(), 1_700_000_000_010.5)
+  clock.wall += hour
+  t.equal(Math.round(shows() - clock.wall), 0, 'an hour on')
+  clock.wall -= hour
+  t.equal(Math.round(shows() - clock.wall), 0, 'and back')
+  const before = nowNs()
+  clock.wall -= 100
+  t.equal(nowNs(), before + 1n, 'a little back, as when a clock is kept right, is waited for')
+})

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { GrpcTransport } from '../../fs-driver/router/grpc-transport.ts'
 import { createRouter, type Router } from '../../fs-driver/router/router.ts'
 import type { Advert } from '../../proto/advert.ts'
 import type { Caller } from '../../proto/generated/file-service.ts'
@@ -73,7 +74,7 @@ export class Cluster {
       volume,
       directory: this.#asServersReachIt(),
       socket: path.join(this.folder, `${name}.sock`),
-      stateDir: path.join(this.folder, name),
+      storeOf: (of) => path.join(this.folder, of === volume ? name : `${name}@${of}`),
       host: 'here',
       timing: this.#timing,
       ...this.#options,
@@ -97,6 +98,8 @@ export class Cluster {
       createRecord: (...asked) => reached(() => directory.createRecord(...asked)),
       swapRecord: (...asked) => reached(() => directory.swapRecord(...asked)),
       attestDeath: (...asked) => reached(() => directory.attestDeath(...asked)),
+      watchRecords: (onChange) =>
+        directory.watchRecords((records) => (this.directoryAway ? undefined : onChange(records))),
       advertise: (...asked) => directory.advertise(...asked),
       watch: (name, watcher) =>
         directory.watch(name, {
@@ -115,12 +118,19 @@ export class Cluster {
   }
 
   router(
-    options: { readonly pinned?: string; readonly path?: string; readonly isOpen?: (ino: bigint) => boolean } = {},
+    options: {
+      readonly pinned?: string
+      readonly path?: string
+      readonly volume?: string
+      readonly isOpen?: (ino: bigint) => boolean
+    } = {},
   ): Router {
+    const of = options.volume ?? volume
     const router = createRouter({
       providers: {
-        watch: (onChange) => this.directory.watch(volume, { record() {}, death() {}, providers: onChange }),
+        watch: (onChange) => this.directory.watch(of, { record() {}, death() {}, providers: onChange }),
       },
+      transport: new GrpcTransport(undefined, options.volume),
       host: 'here',
       path: options.path ?? '/mnt',
       isOpen: options.isOpen ?? (() => false),

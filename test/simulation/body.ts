@@ -24,6 +24,18 @@ export function decodeBody(body: Uint8Array): readonly Effect[] {
   return effects
 }
 
+/** What can be said of a body is found out once, however many members and checkers ask. */
+export function ofBody<T>(find: (effects: readonly Effect[]) => T): (body: Uint8Array) => T {
+  const known = new WeakMap<Uint8Array, { readonly found: T }>()
+  return (body) => {
+    const before = known.get(body)
+    if (before !== undefined) return before.found
+    const found = find(decodeBody(body))
+    known.set(body, { found })
+    return found
+  }
+}
+
 /** FNV-1a, 32 bits. */
 export function checkBody(body: Uint8Array): number {
   const known = checks.get(body)
@@ -41,7 +53,7 @@ export function hashBytes(bytes: Uint8Array, from = 0x811c9dc5): number {
 
 export const text = (from: string): Uint8Array => Buffer.from(from, 'latin1')
 export const untext = (from: Uint8Array): string =>
-  Buffer.from(from.buffer, from.byteOffset, from.byteLength).toString('latin1')
+  (from instanceof Buffer ? from : Buffer.from(from.buffer, from.byteOffset, from.byteLength)).toString('latin1')
 
 function toPlain(effect: Effect): Plain {
   switch (effect.kind) {

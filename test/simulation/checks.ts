@@ -11,9 +11,7 @@ import { Violation } from './violation.ts'
 
 /** All members have the state that the committed entries lead to, all of them, each once. */
 export function checkMembersEqual(hosts: readonly Host[], oracle: Oracle): void {
-  const expected = new State()
-  for (const entry of oracle.log) for (const effect of decodeBody(entry.body)) expected.apply(effect)
-  const wanted = [...expected.lines()]
+  const wanted = [...stateOf(oracle).lines()]
   for (const { node, disk } of hosts) {
     const { os } = disk
     const last = oracle.log.at(-1)
@@ -36,7 +34,15 @@ export function checkMembersEqual(hosts: readonly Host[], oracle: Oracle): void 
   }
 }
 
+/** What all committed entries lead to. */
+function stateOf({ log }: Oracle): State {
+  const state = new State()
+  for (const entry of log) for (const effect of decodeBody(entry.body)) state.apply(effect)
+  return state
+}
+
 function checkSame(node: NodeId, found: readonly string[], wanted: readonly string[]): void {
+  if (found.length === wanted.length && found.every((line, i) => line === wanted[i])) return
   const lacks = wanted.filter((line) => !found.includes(line))
   const has = found.filter((line) => !wanted.includes(line))
   if (lacks.length === 0 && has.length === 0) return
@@ -53,9 +59,7 @@ export function checkAcknowledged(history: readonly Done[], oracle: Oracle): voi
     throw new Violation('acknowledged', 'R4', `request ${requestName(request)} was answered '${result}' and is gone`)
   }
   const items = new Set<string>()
-  const state = new State()
-  for (const entry of oracle.log) for (const effect of decodeBody(entry.body)) state.apply(effect)
-  for (const line of state.lines()) {
+  for (const line of stateOf(oracle).lines()) {
     if (!line.startsWith('l')) continue
     for (const item of line.slice(line.indexOf(',') + 1).split(',')) {
       if (items.has(item)) throw new Violation('exactly once', 'R29', `${item} was appended twice`)
@@ -71,27 +75,21 @@ export function checkLinearizable(history: readonly Done[], oracle: Oracle): voi
     const from = ends[index - 1] ?? Number.NEGATIVE_INFINITY
     const log = oracle.losses[index]?.log ?? oracle.log
     const there = new Map(log.flatMap((entry) => requestsOf(entry).map((name) => [name, entry.seq] as const)))
-    const calls = history.filter(
-      (done) =>
-        done.invoked < end &&
-        done.isLost !== true &&
-        (done.request === undefined ? done.invoked >= from : there.has(requestName(done.request))),
-    )
-    const hints = calls.map((done) =>
-      done.request === undefined ? (done.at ?? 0) + 0.5 : there.get(requestName(done.request)),
-    )
-    const hinted = calls.map((done, i) => ({ ...done, hint: hints[i] ?? 0 }))
-    for (const object of objects) checkObject(object, hinted, end)
+    const calls = new Map(objects.map((object): [string, Call<Op>[]] => [object, []]))
+    for (const done of history) {
+      const { op, request, invoked, returned, result, at } = done
+      if (invoked >= end || done.isLost === true) continue
+      const isAnswered = returned < end
+      const hint = request === undefined ? (at ?? 0) + 0.5 : there.get(requestName(request))
+      if (hint === undefined || (request === undefined && (invoked < from || !isAnswered))) continue
+      const how = isAnswered ? { returned, result } : { returned: Number.POSITIVE_INFINITY, result: undefined }
+      calls.get(op.object)?.push({ op, invoked, ...how, hint })
+    }
+    for (const [object, ofObject] of calls) checkObject(object, ofObject)
   }
 }
 
-function checkObject(object: string, history: readonly (Done & { readonly hint: number })[], end: number): void {
-  const calls = history
-    .filter(({ op, request, returned }) => op.object === object && (request !== undefined || returned < end))
-    .map(
-      (done): Call<Op> =>
-        done.returned < end ? done : { ...done, returned: Number.POSITIVE_INFINITY, result: undefined },
-    )
+function checkObject(object: string, calls: readonly Call<Op>[]): void {
   if (isLinearizable(calls)) return
   const lines = calls.map(({ op, invoked, returned, result }) => {
     return `  ${invoked.toFixed(1)}..${returned.toFixed(1)} ${JSON.stringify(op)} -> ${result}`

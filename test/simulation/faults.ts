@@ -19,10 +19,16 @@ export interface Victim {
   readonly hosts: readonly Host[]
   readonly operator: Operator
   readonly clients: readonly string[]
+  /** For counting. */
+  happened(what: string): void
   /** The process on a host ends; a supervisor may see it. */
   kill(host: Host): void
   /** The machine goes down, with its process. */
   crash(host: Host): void
+  /** Every member has all that it ever said it had. */
+  areWhole(): boolean
+  /** Its process ends, and nothing is left on its disk. */
+  wipe(host: Host): void
   /** Starts the machine if it is down, and its process if there is none. */
   revive(host: Host): void
 }
@@ -34,7 +40,6 @@ export class Faults {
   readonly #mix: Mix
   readonly #undo = new Set<() => void>()
   #isOver = false
-  count = 0
 
   constructor(victim: Victim, random: Prng, mix: Mix) {
     this.#victim = victim
@@ -58,7 +63,7 @@ export class Faults {
     if (mean === undefined) return
     this.#victim.timeline.after(300 + this.#random.exponential(mean), () => {
       if (this.#isOver) return
-      this.count += 1
+      this.#victim.happened(`fault.${kind}`)
       this.#begin(kind)
       this.#plan(kind)
     })
@@ -102,6 +107,14 @@ export class Faults {
         return this.#for(1500, directory.cut(host.node))
       case 'rewatch':
         return directory.cut(host.node)()
+      case 'lagWatch':
+        trace.add(() => `FAULT: watches of ${host.node} lag`)
+        return this.#for(1500, directory.lag(host.node, this.#random.pick([100, 500, 2000])))
+      case 'clockStep':
+        host.stepClock(this.#random.pick([-1, 1]) * this.#random.pick([1000, 60_000, 3_600_000]))
+        return trace.add(() => `FAULT: the clock of ${host.node} is set to ${host.wall()}`)
+      case 'wipe':
+        return this.#wipe(host)
       case 'fullDisk':
       case 'hungDisk':
       case 'failedFlush':
@@ -145,7 +158,9 @@ export class Faults {
     if (process === undefined || process.isStopped) return
     this.#victim.trace.add(() => `FAULT: ${process.incarnation} is stopped`)
     process.stop()
+    const mayRead = process.replica.mayRead()
     this.#for(meanMs, () => {
+      if (mayRead && !process.replica.mayRead()) this.#victim.happened('lease.ended-while-stopped')
       this.#victim.trace.add(() => `${process.incarnation} goes on`)
       process.continue()
     })
@@ -201,6 +216,17 @@ export class Faults {
       disk[kind === 'fullDisk' ? 'full' : 'hung'] = false
       host.process?.step(() => host.process?.storage.resume())
     })
+  }
+
+  /** Another disk is put in: one at a time, while all others have everything. */
+  #wipe(host: Host): void {
+    const { directory, hosts, trace } = this.#victim
+    const { inSync } = directory.current.record
+    if (hosts.length < 2 || inSync.length < hosts.length || !this.#victim.areWhole()) return
+    trace.add(() => `FAULT: the disk of ${host.node} is emptied`)
+    this.#victim.happened('disk.wiped')
+    this.#victim.wipe(host)
+    this.#for(this.#random.pick([100, 1000, 3000]), () => this.#victim.revive(host))
   }
 
   /** One bit of one value, on one disk only, while all others of the set are whole. */

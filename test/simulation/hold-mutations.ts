@@ -35,6 +35,21 @@ export const holdMutations: readonly Mutation[] = [
     noticedBy: checkers,
   },
   {
+    name: 'make a name in a directory whose names are not known',
+    rule: 'S2',
+    edits: [
+      model(
+        'write-back.ts',
+        'pile?.names ?? this.#world.cache.get(op.object)?.result',
+        "pile?.names ?? this.#world.cache.get(op.object)?.result ?? ''",
+      ),
+    ],
+    faults: 'calm',
+    profile: held,
+    within: 40,
+    noticedBy: checkers,
+  },
+  {
     name: 'take a hold away before the leases of who has it can have ended',
     rule: 'S2',
     edits: [model('hold-service.ts', 'export const fenceMs = 5000', 'export const fenceMs = 100')],

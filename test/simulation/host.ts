@@ -11,6 +11,7 @@ export class Host {
   readonly #trueNow: () => number
   #bootedAt = 0
   #offset: number
+  #wallOffset = 0
   process: Process | undefined
   isUp = true
   /** Grows each time the machine starts: what was on the way to it before is lost. */
@@ -26,6 +27,13 @@ export class Host {
 
   /** Ms since the machine started, as it counts them. */
   readonly now = (): number => this.#offset + (this.#trueNow() - this.#bootedAt) * this.rate
+
+  /** Ms, by its time of day: somebody sets that now and then, and nothing may depend on it (S18). */
+  readonly wall = (): number => this.now() + this.#wallOffset
+
+  stepClock(byMs: number): void {
+    this.#wallOffset += byMs
+  }
 
   boot(): void {
     this.isUp = true

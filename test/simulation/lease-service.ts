@@ -6,7 +6,7 @@ import type { LeaseHolder, RecallFrame } from '../../server/session/lease-holder
 import { Leases } from '../../server/session/leases.ts'
 import { type Place, Places } from '../../server/session/places.ts'
 import { decodeBody, encodeBody, text, untext } from './body.ts'
-import { inosOf, objectOf } from './operations.ts'
+import { inoOf, inosIn, objectOf } from './operations.ts'
 import { requestOf } from './oracle.ts'
 import {
   type Answer,
@@ -57,7 +57,7 @@ export class LeaseService {
     this.#reread()
   }
 
-  appended({ seq, body, ...entry }: Entry): void {
+  appended({ seq, body }: Entry): void {
     const effects = decodeBody(body)
     for (const effect of effects) {
       if (effect.kind !== 'put' && effect.kind !== 'delete') continue
@@ -67,8 +67,8 @@ export class LeaseService {
       this.#places.note(session, place)
       if (place !== undefined) this.leases.movedOn(session, place.attach)
     }
-    const request = requestOf({ seq, body, ...entry })
-    this.leases.appended(seq, inosOf(effects), request === undefined ? undefined : this.#changing.get(request))
+    const request = requestOf({ body })
+    this.leases.appended(seq, inosIn(body), request === undefined ? undefined : this.#changing.get(request))
   }
 
   cut(to: Seq): void {
@@ -119,7 +119,7 @@ export class LeaseService {
   replyOn(call: Call & { readonly kind: 'read' | 'change' }, id: StreamId, reply: Reply): Reply | undefined {
     const stream = this.#streamOf(id)
     if (stream === undefined) return undefined
-    const inos = [...inosOf(call.op)]
+    const inos = [inoOf(call.op.object)]
     const name = call.kind === 'change' ? requestName(call.request) : undefined
     if (name !== undefined) this.#changing.set(name, { session: id.session, invalidated: inos })
     return (answer) => {
@@ -157,7 +157,7 @@ export class LeaseService {
   }
 
   #attach(id: StreamId): Stream | undefined {
-    const { role } = this.#replica().status()
+    const { role } = this.#replica()
     const known = this.#streams.get(id.session)
     if (role === 'none' || role === 'resyncing' || (known !== undefined && known.id.attach >= id.attach))
       return undefined

@@ -5,7 +5,7 @@ const headerBytes = 60
 /** About how long a message is on the wire. */
 export function sizeOf(message: Message): number {
   if (message.kind === 'attached') return headerBytes + 40 * message.work.length
-  if (message.kind === 'fetch') return headerBytes + message.wanted.digests.length
+  if (message.kind === 'fetch') return message.wanted.reduce((sum, { digests }) => sum + digests.length, headerBytes)
   if (message.kind !== 'stream') return headerBytes
   const { content } = message
   if (content.kind === 'slice') return headerBytes + content.slice.body.length

@@ -28,6 +28,9 @@ export const faultKinds = [
   'handOver',
   'resyncFully',
   'rewatch',
+  'lagWatch',
+  'clockStep',
+  'wipe',
   ...operatorKinds,
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
@@ -40,6 +43,8 @@ export interface Mix {
   readonly directory: 'good' | 'bad'
   /** Chance that a death is attested by a supervisor. */
   readonly attested: number
+  /** Short histories with few calls, and as many faults: where it is the record that counts, not what is written. */
+  readonly isShort?: true
 }
 
 export const mixes = {
@@ -71,9 +76,14 @@ export const mixes = {
     directory: 'bad',
     attested: 0.8,
   },
-  stops: { faults: { stop: 2500, pause: 1000, kill: 7000 }, network: 'good', directory: 'good', attested: 0.9 },
+  stops: {
+    faults: { stop: 2500, pause: 1000, kill: 7000, clockStep: 3000 },
+    network: 'good',
+    directory: 'good',
+    attested: 0.9,
+  },
   disks: {
-    faults: { fullDisk: 4000, hungDisk: 4000, failedFlush: 5000, kill: 3500 },
+    faults: { fullDisk: 4000, hungDisk: 4000, failedFlush: 5000, kill: 3500, wipe: 4000 },
     network: 'good',
     directory: 'good',
     attested: 0.9,
@@ -116,6 +126,33 @@ export const mixes = {
     directory: 'bad',
     attested: 0.8,
   },
+  /**
+   * Everybody changes the record at once, by what was true a moment ago: members that are stopped, cut off and started
+   * again, and whoever operates them; and what they hear of it comes late, or not at all.
+   */
+  races: {
+    faults: {
+      addMirror: 900,
+      removeMirror: 1800,
+      drain: 1300,
+      setMinInSync: 2200,
+      stop: 2000,
+      kill: 2200,
+      killAtPlace: 3000,
+      isolate: 4000,
+      sever: 4000,
+      directoryCut: 2000,
+      directoryDown: 8000,
+      rewatch: 1500,
+      lagWatch: 1000,
+      handOver: 2000,
+      hostCrash: 6000,
+    },
+    network: 'good',
+    directory: 'bad',
+    attested: 0.6,
+    isShort: true,
+  },
   everything: {
     faults: {
       addMirror: 6000,
@@ -142,6 +179,9 @@ export const mixes = {
       handOver: 10000,
       resyncFully: 12000,
       rewatch: 9000,
+      lagWatch: 9000,
+      clockStep: 9000,
+      wipe: 9000,
     },
     network: 'lossy',
     directory: 'bad',
@@ -183,6 +223,14 @@ export const calmNetwork: NetworkProfile = { ...networks.good, inOrder: true, by
 export const calmDirectory: DirectoryProfile = directories.good
 
 export function profileOf(mix: Mix, random: Prng): Profile {
+  const profile = longProfileOf(mix, random)
+  if (mix.isShort !== true) return profile
+  const thinkMs = random.pick([8, 25, 60])
+  const client = { ...profile.client, slots: 1 + random.below(2), thinkMs, caches: 0.4 }
+  return { ...profile, members: Math.max(2, profile.members), clients: 2, lengthMs: random.between(2500, 4500), client }
+}
+
+function longProfileOf(mix: Mix, random: Prng): Profile {
   const members = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 5])
   return {
     members,

@@ -10,7 +10,7 @@ const checkout = fileURLToPath(new URL('../../', import.meta.url))
 const parts = [
   'replication',
   'test/simulation',
-  'proto/ids.ts',
+  ...['ids', 'volume-number'].map((name) => `proto/${name}.ts`),
   'server/store/effect.ts',
   ...['leases', 'lease-holder', 'touches', 'places'].map((name) => `server/session/${name}.ts`),
 ]

@@ -165,7 +165,7 @@ const coreMutations: readonly Mutation[] = [
   {
     name: 'skip a slice of a resync',
     rule: 'R35',
-    edits: [core('resync-target.ts', 'const rest = [slice.rest, this.#rest]', 'const rest = [slice.rest]')],
+    edits: [core('resync-target.ts', 'const rest = [slice.rest, came?.rest]', 'const rest = [slice.rest]')],
     faults: 'resyncs',
     within: 60,
     noticedBy: ['exactly once', 'verify', 'members equal', 'reads', 'linearizability', 'liveness'],
@@ -210,7 +210,7 @@ const coreMutations: readonly Mutation[] = [
   {
     name: 'answer an fsync before the mirrors have flushed',
     rule: 'R7',
-    edits: [core('flushes.ts', 'if (this.#set.counts(member.node)) least', 'if (false) least')],
+    edits: [core('flushes.ts', 'of this.#set.heirs()', 'of [] as NodeId[]')],
     faults: 'calm',
     within: 20,
     noticedBy: ['flushed'],
@@ -291,7 +291,7 @@ const coreMutations: readonly Mutation[] = [
       ),
     ],
     faults: 'hostCrashes',
-    within: 60,
+    within: 150,
     noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'flushed', 'verify', 'members equal'],
   },
   {
@@ -321,6 +321,35 @@ const coreMutations: readonly Mutation[] = [
     faults: 'directory',
     within: 150,
     noticedBy: ['nesting', 'reads', 'linearizability', 'invariants', 'liveness'],
+  },
+  {
+    name: 'a record that is told late is believed, though a newer one is known',
+    rule: 'R9',
+    edits: [
+      core('replica.ts', 'if (this.#record !== undefined && versioned.version <= this.#record.version) return', ''),
+    ],
+    faults: 'races',
+    within: 60,
+    noticedBy: ['nesting', 'invariants', 'reads', 'linearizability', 'liveness', 'lost', 'exactly once', 'caches'],
+  },
+  {
+    name: 'leases are counted by the time of day',
+    rule: 'R13',
+    edits: [
+      model('process.ts', 'clock: { now: this.#host.now }', 'clock: { now: this.#host.wall }'),
+      model('process.ts', '      now: host.now,\n', '      now: host.wall,\n'),
+    ],
+    faults: 'stops',
+    within: 100,
+    noticedBy: ['caches', 'reads', 'linearizability', 'liveness', 'invariants', 'nesting', 'exactly once', 'lost'],
+  },
+  {
+    name: 'a member with an empty disk counts as one that has everything',
+    rule: 'R12',
+    edits: [core('follower.ts', 'this.#amnesia = amnesia || last.seq === 0', 'this.#amnesia = amnesia')],
+    faults: 'disks',
+    within: 200,
+    noticedBy: ['nesting', 'lost', 'flushed', 'acknowledged', 'verify', 'members equal', 'log', 'invariants'],
   },
   {
     name: 'a process takes up the role of the one before it',

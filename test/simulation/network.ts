@@ -37,7 +37,7 @@ interface Link {
 export class SimNetwork {
   readonly #timeline: Timeline
   readonly #random: Prng
-  readonly #links = new Map<string, Link>()
+  readonly #links = new Map<string, Map<string, Link>>()
   profile: NetworkProfile
 
   constructor(timeline: Timeline, random: Prng, profile: NetworkProfile) {
@@ -101,11 +101,15 @@ export class SimNetwork {
   }
 
   #link(from: string, to: string): Link {
-    const name = `${from}>${to}`
-    let link = this.#links.get(name)
+    let links = this.#links.get(from)
+    if (links === undefined) {
+      links = new Map()
+      this.#links.set(from, links)
+    }
+    let link = links.get(to)
     if (link === undefined) {
       link = { cut: 0, held: undefined, slowMs: 0, arrival: [0, 0], busyUntil: 0 }
-      this.#links.set(name, link)
+      links.set(to, link)
     }
     return link
   }

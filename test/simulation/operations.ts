@@ -1,6 +1,6 @@
 import type { Key } from '../../proto/ids.ts'
 import type { Effect } from '../../server/store/effect.ts'
-import { text, untext } from './body.ts'
+import { ofBody, text, untext } from './body.ts'
 import { endHold, holdIn } from './holds.ts'
 import type { Model } from './linearizability.ts'
 import { blobMax, type State, sized } from './state.ts'
@@ -161,17 +161,17 @@ export function randomChange(random: Luck, object: string, id: string, lastRead:
   }
 }
 
-/** The inodes that an operation is about, or that effects change: each object is one. */
-export function inosOf(what: Op | readonly Effect[]): ReadonlySet<bigint> {
-  if ('object' in what) return new Set([inoOf(what.object)])
-  const inos = new Set<bigint>()
-  for (const effect of what) {
-    const name = 'key' in effect ? effect.key.split('/')[0] : `b${effect.blob}`
-    if (name !== undefined && objectNames.has(name)) inos.add(inoOf(name))
+/** The inodes that effects change: each object is one. */
+export const inosIn: (body: Uint8Array) => ReadonlySet<bigint> = ofBody((effects) => {
+  const found = new Set<bigint>()
+  for (const effect of effects) {
+    const name = 'key' in effect ? effect.key.split('/', 1)[0] : `b${effect.blob}`
+    const ino = name === undefined ? undefined : inos.get(name)
+    if (ino !== undefined) found.add(ino)
   }
-  return inos
-}
+  return found
+})
 
-export const inoOf = (object: string): bigint => BigInt(objects.findIndex((name) => name === object) + 1)
+const inos: ReadonlyMap<string, bigint> = new Map(objects.map((name, i) => [name, BigInt(i + 1)]))
+export const inoOf = (object: string): bigint => inos.get(object) ?? 0n
 export const objectOf = (ino: bigint): string => objects[Number(ino) - 1] ?? ''
-const objectNames: ReadonlySet<string> = new Set(objects)

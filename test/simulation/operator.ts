@@ -22,8 +22,6 @@ export class Operator {
   readonly #nodes: readonly NodeId[]
   readonly #minInSync: number
   #count = 0
-  /** Changes that came to be. */
-  changes = 0
 
   constructor(how: {
     readonly directory: SimDirectory
@@ -43,6 +41,12 @@ export class Operator {
     const seen = this.#directory.current
     const node = this.#random.pick(this.#nodes)
     this.#try(kind, seen, this.#wish(kind, seen.record, node))
+  }
+
+  /** That node is to be out of the way, or no longer. */
+  drain(node: NodeId, drained: 'begin' | 'end'): void {
+    const seen = this.#directory.current
+    this.#try('drain', seen, drainSet(seen.record, node, drained))
   }
 
   /** One step towards how it was in the beginning; called again and again. */
@@ -79,4 +83,13 @@ export class Operator {
     const client = { name: 'operator', onRecord: () => {} }
     this.#directory.swap(client, seen.version, { ...change.record, changedBy })
   }
+}
+
+/** What was done by hand. */
+export function* operatorEvents(before: VolumeRecord, after: VolumeRecord): Generator<string> {
+  const more = (a: readonly NodeId[], b: readonly NodeId[]): boolean => b.some((node) => !a.includes(node))
+  if (more(before.members, after.members)) yield 'operator.added'
+  if (more(after.members, before.members)) yield 'operator.removed'
+  if (more(before.drained, after.drained)) yield 'operator.drained'
+  if (before.minInSync !== after.minInSync) yield 'operator.min-in-sync'
 }

@@ -1,10 +1,10 @@
 import type { Epoch, Incarnation, Key, NodeId, Seq } from '../../proto/ids.ts'
 import { type Entry, nextChain, type Position } from '../../replication/entry.ts'
 import type { VolumeRecord } from '../../replication/record.ts'
-import { checkBody, decodeBody, untext } from './body.ts'
+import { checkBody, decodeBody, ofBody, untext } from './body.ts'
 import type { Disk } from './disk.ts'
 import { flushSlots, type Hold, holdsIn, releaseSlots } from './holds.ts'
-import { inosOf, type Op, objectOf, touchedBy } from './operations.ts'
+import { inosIn, type Op, objectOf, touchedBy } from './operations.ts'
 import { decodeReply, type RequestId, requestName } from './session.ts'
 import { touchOf } from './state.ts'
 import { Violation } from './violation.ts'
@@ -100,8 +100,7 @@ export class Oracle {
   #checkHolds(entry: Entry): void {
     const request = requestOf(entry)
     const [session = '', slot] = request?.split('/') ?? []
-    const effects = decodeBody(entry.body)
-    for (const ino of inosOf(effects)) {
+    for (const ino of inosIn(entry.body)) {
       const object = objectOf(ino)
       const hold = this.#holds.get(object)
       const isFlush = Number(slot) >= flushSlots && Number(slot) < releaseSlots
@@ -113,7 +112,7 @@ export class Oracle {
   }
 
   #followHolds(entry: Entry): void {
-    for (const { object, hold } of holdsIn(decodeBody(entry.body))) {
+    for (const { object, hold } of holdChanges(entry.body)) {
       const before = this.#holds.get(object)
       if (hold !== undefined) this.#holds.set(object, hold)
       else this.#holds.delete(object)
@@ -146,7 +145,7 @@ export class Oracle {
 
   /** Nobody answers from what an entry has changed, once the entry can be seen anywhere (R21). */
   #checkCaches(node: NodeId, entry: Entry): void {
-    for (const ino of inosOf(decodeBody(entry.body))) {
+    for (const ino of inosIn(entry.body)) {
       for (const client of this.#clients) {
         const kept = client.kept(objectOf(ino))
         if (kept === undefined || kept.at.seq >= entry.seq) continue
@@ -190,11 +189,14 @@ export class Oracle {
     if (!this.#hasWhole(record)) this.#lostIn = record.epoch
   }
 
+  /** It has lost nothing since it last had everything, and is not being brought over. */
+  isWhole(node: NodeId): boolean {
+    return !this.#torn.has(node) && this.#view.disks.get(node)?.os.mark === undefined
+  }
+
   /** Among those who may lead. */
   #hasWhole(record: VolumeRecord): boolean {
-    return [...this.#members([...record.inSync, ...record.eligible])].some(([node, disk]) => {
-      return !this.#torn.has(node) && disk.os.mark === undefined
-    })
+    return [...record.inSync, ...record.eligible].some((node) => this.isWhole(node))
   }
 
   /** A client has the answer to its change. */
@@ -283,6 +285,8 @@ export class Oracle {
   }
 }
 
+const holdChanges = ofBody(holdsIn)
+
 const holdName = (object: string, { session, number }: Hold): string => `${object} ${session} ${number}`
 
 function has(disk: Disk, entry: Entry): boolean {
@@ -300,10 +304,11 @@ function touches(entry: Entry, keys: readonly Key[], blob: bigint | undefined): 
 }
 
 /** The request whose reply an entry stores. */
-export function requestOf(entry: Entry): string | undefined {
-  for (const effect of decodeBody(entry.body)) {
+export const requestOf = ({ body }: Pick<Entry, 'body'>): string | undefined => requestIn(body)
+const requestIn = ofBody((effects) => {
+  for (const effect of effects) {
     if (effect.kind !== 'put' || !/^s\/[^/]+\/\d+$/.test(effect.key)) continue
     return `${effect.key.slice(2)}/${decodeReply(untext(effect.value)).seq}`
   }
   return undefined
-}
+})

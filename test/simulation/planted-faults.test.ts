@@ -3,15 +3,17 @@ import { plant } from './mutant.ts'
 import { mutations } from './mutations.ts'
 import { runSeeds, type SeedResult } from './seeds.ts'
 
-const processes = 2
-/** For one fault; most are seen in the first seeds. */
+/** Faults looked for at the same time: most are seen in the first seeds, where a second process for one would help little. */
+const jobs = 2
+/** For one fault. */
 const timeoutMs = 240_000
 
+t.jobs = jobs
 t.setTimeout(mutations.length * timeoutMs)
 
 for (const mutation of mutations) {
   const { name, rule, faults, profile, within, noticedBy } = mutation
-  void t.test(`${rule} is broken, and seen to be: ${name}`, async (t) => {
+  void t.test(`${rule} is broken, and seen to be: ${name}`, { buffered: true }, async (t) => {
     t.setTimeout(timeoutMs)
     const mutant = await plant(mutation)
     t.teardown(() => mutant.remove())
@@ -22,7 +24,7 @@ for (const mutation of mutations) {
       count: within,
       faults,
       ...(profile === undefined ? {} : { profile }),
-      processes,
+      processes: 1,
       untilViolation: true,
       runner: mutant.runner,
       onResult(result) {

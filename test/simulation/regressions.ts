@@ -50,4 +50,16 @@ export const regressions: readonly Regression[] = [
     faults: 'ghosts',
     story: 'an answer to the process before was taken for an answer, since both had counted from 1',
   },
+  {
+    seed: 281,
+    faults: 'disks',
+    story:
+      'a member came back with an empty disk while the leases of its former process were waited for, and was counted as before',
+  },
+  {
+    seed: 134980,
+    faults: 'races',
+    story:
+      'a flush was answered by a primary alone, while others who had not flushed might lead: the set was too small',
+  },
 ]

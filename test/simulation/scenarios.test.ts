@@ -48,6 +48,13 @@ void t.test('a resync moves what was changed, and not the rest', async (t) => {
   t.ok(scenario.world.movedBytes <= 1.2 * changed, `${scenario.world.movedBytes} bytes for ${changed} changed`)
 })
 
+void t.test('what a member missed is found out once, however often it asks meanwhile', async (t) => {
+  const scenario = new Scenario({ storage: { ...shortJournal, collectMs: 2000 } })
+  scenario.cutOff(scenario.mirror(), () => scenario.write(20))
+  scenario.inSync()
+  t.equal(scenario.world.events.get('member.resyncs'), 1)
+})
+
 void t.test('a resync that is cut goes on from where it was', async (t) => {
   const scenario = new Scenario({ storage: { ...shortJournal, readMs: 50 } })
   const { world } = scenario
@@ -126,4 +133,22 @@ void t.test('a member whose disk was emptied leads nobody, though the record has
     scenario.inSync()
     t.equal(scenario.ask({ kind: 'read', op: { kind: 'read', object: 'r0' }, seen: origin }), 'kept')
   }
+})
+
+void t.test('while the set is too small a flush waits for the disks of all who may lead', async (t) => {
+  const scenario = new Scenario({ storage: longJournal, minInSync: 2 })
+  const { world } = scenario
+  const primary = scenario.primary()
+  const others = world.hosts.filter((host) => host !== primary)
+  scenario.change({ kind: 'write', object: 'r0', value: 'not on a disk' })
+  const heals = others.map((host) => scenario.cut(host))
+  scenario.until('nobody is in sync with it', () => world.directory.current.record.inSync.length === 1)
+  t.same(
+    world.directory.current.record.eligible,
+    others.map(({ node }) => node),
+  )
+  t.equal(scenario.askAt(primary.node, { kind: 'flush' }), undefined, 'no disk but its own has it')
+  for (const heal of heals) heal()
+  scenario.inSync()
+  t.type(scenario.ask({ kind: 'flush' }), 'string')
 })

@@ -141,7 +141,7 @@ export class ModelServer implements Host {
     this.#holds.onTick()
     const now = this.#ports.now()
     const late = this.#behind.filter((read) => read.deadline <= now)
-    this.#behind = this.#behind.filter((read) => read.deadline > now)
+    if (late.length > 0) this.#behind = this.#behind.filter((read) => read.deadline > now)
     for (const { reply } of late) reply(again)
     for (const table of [this.#forwarded, this.#questions]) {
       for (const [ticket, waiting] of table) {
@@ -298,7 +298,7 @@ export class ModelServer implements Host {
     const standing = this.#replica().standing(seen)
     if (standing === 'lost') return reply({ kind: 'lost', at: this.#here() })
     if (standing === 'ahead') return this.#whenApplied(seen.seq, reply, () => this.#read(asked, reply))
-    if (this.#replica().status().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(asked, reply)
+    if (this.#replica().role === 'primary' || !this.#isDirty(op)) return this.#answerRead(asked, reply)
     const ticket = this.#ticket()
     this.#questions.set(ticket, { deadline: this.#ports.now() + patienceMs, reply, asked })
     this.#replica().askCommit(ticket)
@@ -377,7 +377,7 @@ export class ModelServer implements Host {
 
   #onRoleChanged(): void {
     this.#holds.end()
-    if (this.#replica().status().role === 'primary') return
+    if (this.#replica().role === 'primary') return
     const dropped = [...this.#proposed.values()].flatMap(({ replies }) => replies)
     this.#proposed.clear()
     for (const { reply } of dropped) reply(again)

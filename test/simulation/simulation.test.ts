@@ -21,6 +21,8 @@ const eventsWanted = [
   'resync.done',
   'reattaches',
   'leaves',
+  'disk.wiped',
+  'fault.clockStep',
 ]
 
 t.setTimeout(900_000)

@@ -146,7 +146,8 @@ export class Simulation {
     if (!world.runUntil(healedAt + healMs, () => look() || isWell())) throw this.#notWell()
     const took = world.timeline.now - healedAt
     this.#verifier.forget()
-    if (!world.runUntil(world.timeline.now + healMs, () => this.#isVerified())) throw this.#notWell()
+    // What an operator asked for before may be carried out only now.
+    if (!world.runUntil(world.timeline.now + healMs, () => look() || this.#isVerified())) throw this.#notWell()
     return took
   }
 

@@ -18,6 +18,8 @@ export interface StorageProfile {
   readonly keepPayloads: number
   readonly flushMs: number
   readonly readMs: number
+  /** To find out what was changed since; standard: as a read. */
+  readonly collectMs?: number
 }
 
 /** What the process around a storage gives it. */
@@ -190,7 +192,7 @@ export class SimStorage implements Storage {
   touchedSince(after: Seq, done: (touched: Touched) => void): void {
     const { os } = this.#disk
     const touched = os.touched(after, os.applied)
-    this.#answer(this.#profile.readMs, () => done(touched))
+    this.#answer(this.#profile.collectMs ?? this.#profile.readMs, () => done(touched))
   }
 
   touchedInTail(after: Seq): Touched {

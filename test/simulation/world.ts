@@ -12,7 +12,7 @@ import { sizeOf, tell } from './messages.ts'
 import type { Mix, Profile } from './mixes.ts'
 import { SimNetwork } from './network.ts'
 import type { Op } from './operations.ts'
-import { Operator } from './operator.ts'
+import { Operator, operatorEvents } from './operator.ts'
 import { Oracle } from './oracle.ts'
 import { Process, type ProcessWorld } from './process.ts'
 import { Prng } from './random.ts'
@@ -31,12 +31,19 @@ export interface WorldOptions {
   /** Chance that a death is attested by a supervisor. */
   readonly attested: Mix['attested']
   readonly trace: 'off' | 'hash' | 'lines'
+  /** One of several volumes on the same hosts: where it is, and who uses it. */
+  readonly fleet?: {
+    readonly timeline: Timeline
+    readonly network: SimNetwork
+    readonly nodes: readonly NodeId[]
+    readonly clients: readonly string[]
+  }
 }
 
 /** A volume's members with their hosts, what lies between them, and whoever watches. Nothing happens here by itself. */
 export class World implements ProcessWorld, ClientWorld, Victim {
   readonly profile: Profile
-  readonly timeline = new Timeline()
+  readonly timeline: Timeline
   readonly trace: Trace
   readonly network: SimNetwork
   readonly directory: SimDirectory
@@ -49,8 +56,8 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   readonly #options: WorldOptions
   readonly #random: Prng
   readonly #byNode: ReadonlyMap<NodeId, Host>
-  readonly #deaths: (readonly [NodeId, Incarnation])[] = []
-  /** What replicas had to say, how often. */
+  readonly attestedDeaths: (readonly [NodeId, Incarnation])[] = []
+  /** What replicas had to say, which faults there were, and what came of them: how often. */
   readonly events = new Map<string, number>()
   /** Contents that slices have carried. */
   movedBytes = 0
@@ -61,14 +68,17 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   #recordBefore: VolumeRecord
 
   constructor(options: WorldOptions) {
+    const { fleet } = options
     this.#options = options
+    this.timeline = fleet?.timeline ?? new Timeline()
     this.#random = this.stream('world')
     this.profile = options.profile
     this.trace = new Trace(options.trace, () => this.timeline.now)
-    this.hosts = Array.from({ length: this.profile.members }, (_, i) => this.#newHost(nodeId(`s${i + 1}`)))
+    const nodes = fleet?.nodes ?? Array.from({ length: this.profile.members }, (_, i) => nodeId(`s${i + 1}`))
+    this.hosts = nodes.map((node) => this.#newHost(node))
     this.#byNode = new Map(this.hosts.map((host) => [host.node, host]))
-    this.clients = Array.from({ length: this.profile.clients }, (_, i) => `c${i + 1}`)
-    this.network = new SimNetwork(this.timeline, this.stream('network'), this.profile.network)
+    this.clients = fleet?.clients ?? Array.from({ length: this.profile.clients }, (_, i) => `c${i + 1}`)
+    this.network = fleet?.network ?? new SimNetwork(this.timeline, this.stream('network'), this.profile.network)
     this.#recordBefore = newRecord(this.nodes, this.profile.minInSync)
     this.directory = new SimDirectory({
       timeline: this.timeline,
@@ -76,6 +86,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
       profile: this.profile.directory,
       record: this.#recordBefore,
       changed: (versioned) => this.#recordChanged(versioned),
+      happened: (what) => this.happened(what),
     })
     this.operator = new Operator({
       directory: this.directory,
@@ -203,8 +214,12 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   }
 
   logged(process: Process, event: string, fields: Readonly<Record<string, unknown>>): void {
-    this.events.set(event, (this.events.get(event) ?? 0) + 1)
+    this.happened(event)
     this.trace.add(() => `${process.incarnation} * ${event} ${JSON.stringify(fields)}`)
+  }
+
+  happened(what: string): void {
+    this.events.set(what, (this.events.get(what) ?? 0) + 1)
   }
 
   ended(process: Process): void {
@@ -232,6 +247,16 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     this.oracle.hostLostPower(host.node, incarnation(`${host.node}#${host.starts}`))
   }
 
+  areWhole(): boolean {
+    return this.hosts.every(({ node, isUp }) => isUp && this.oracle.isWhole(node))
+  }
+
+  wipe(host: Host): void {
+    this.kill(host)
+    host.disk.empty()
+    this.oracle.hostLostPower(host.node, incarnation(`${host.node}#${host.starts}`))
+  }
+
   revive(host: Host): void {
     if (!host.isUp) host.boot()
     if (host.process !== undefined) return
@@ -250,7 +275,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
         `${process.incarnation} starts: epoch ${epoch} base ${base.epoch}:${base.seq} last ${last.epoch}:${last.seq} applied ${applied} durable ${durable} amnesia ${amnesia} resync ${resync?.remaining.length}`,
     )
     process.start()
-    for (const [node, dead] of this.#deaths) this.#tellDeath(host, node, dead)
+    for (const [node, dead] of this.attestedDeaths) this.#tellDeath(host, node, dead)
   }
 
   losses(): number {
@@ -283,6 +308,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
     const before = this.#recordBefore
     this.#recordBefore = versioned.record
     this.oracle.recordChanged(before, versioned.record)
+    for (const what of operatorEvents(before, versioned.record)) this.happened(what)
     const { epoch, primary, inSync, eligible, members, drained, minInSync, incarnations, changedBy } = versioned.record
     this.trace.add(
       () =>
@@ -294,7 +320,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   #attest(process: Process): void {
     this.trace.add(() => `${process.incarnation} has ended`)
     if (!this.#random.chance(this.#options.attested)) return
-    this.#deaths.push([process.node, process.incarnation])
+    this.attestedDeaths.push([process.node, process.incarnation])
     for (const host of this.hosts) this.#tellDeath(host, process.node, process.incarnation)
   }
 

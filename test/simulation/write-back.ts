@@ -1,7 +1,7 @@
 import type { Cache } from './cache.ts'
 import type { Done } from './client.ts'
 import { flushSlots, type Hold, releaseSlots, splitResult } from './holds.ts'
-import { type Op, objects } from './operations.ts'
+import { model, type Op, objects } from './operations.ts'
 import type { Prng } from './random.ts'
 import type { Answer, RequestId } from './session.ts'
 
@@ -55,6 +55,8 @@ interface Pile {
   readonly session: HolderSession
   readonly number: number
   readonly writes: HeldBack[]
+  /** Of a directory: its names, with what is held back. */
+  names: string | undefined
   readonly waiting: (() => void)[]
   isSending: boolean
 }
@@ -95,14 +97,18 @@ export class WriteBack {
     return usable.length > 0 && this.#random.chance(0.7) ? this.#random.pick(usable) : undefined
   }
 
-  /** Answers a write by itself, if it may. */
+  /** Answers a write by itself, if it may; and a change of a directory whose names it knows, if it can be made. */
   takes(session: HolderSession, op: Op): boolean {
-    if (!isPlain(op)) return false
+    if (!isHoldable(op)) return false
     const held = this.#held.get(op.object)
     if (held === undefined || !this.#isUsable(held, session)) return false
     const known = this.#piles.get(op.object)
     if ((known?.writes.length ?? 0) >= pileMax) return false
-    const pile: Pile = known ?? { session, number: held.number, writes: [], waiting: [], isSending: false }
+    const names = isPlain(op) ? '' : this.#namesAfter(op, known)
+    if (names === undefined) return false
+    const { number } = held
+    const pile: Pile = known ?? { session, number, writes: [], names: undefined, waiting: [], isSending: false }
+    pile.names = names
     if (known === undefined) {
       this.#piles.set(op.object, pile)
       this.#world.cache.changes(op.object)
@@ -143,7 +149,7 @@ export class WriteBack {
   /** The number of a hold that is to be asked for with a change; undefined: of none. */
   wish(session: HolderSession, op: Op): number | undefined {
     const { object } = op
-    if (!isPlain(op) || session.over || this.#held.has(object) || this.#asking.has(object)) return undefined
+    if (!isHoldable(op) || session.over || this.#held.has(object) || this.#asking.has(object)) return undefined
     if ((this.#resting.get(object) ?? 0) > this.#world.now() || !this.#world.cache.isLeased) return undefined
     this.#numbers += 1
     this.#asking.set(object, { number: this.#numbers, term: this.#world.cache.term })
@@ -184,6 +190,14 @@ export class WriteBack {
   ended(session: HolderSession): void {
     for (const [object, held] of [...this.#held]) if (held.session === session) this.#held.delete(object)
     for (const [object, pile] of [...this.#piles]) if (pile.session === session) this.#clear(object, pile)
+  }
+
+  /** What a directory will have in it; undefined: not known here, or the change can't be made. */
+  #namesAfter(op: Op, pile: Pile | undefined): string | undefined {
+    const before = pile?.names ?? this.#world.cache.get(op.object)?.result
+    if (before === undefined) return undefined
+    const { state, result } = model.step(before, op)
+    return result === 'ok' ? state : undefined
   }
 
   #isUsable(held: Held, session: HolderSession): boolean {
@@ -252,3 +266,6 @@ const holdOf = ({ session, number }: Pile): Hold => ({ session: session.name, nu
 /** Its result is known before it is made. */
 const isPlain = ({ kind }: Op): boolean =>
   kind === 'write' || kind === 'append' || kind === 'writeAt' || kind === 'truncate'
+
+const isHoldable = (op: Op): boolean =>
+  isPlain(op) || op.kind === 'create' || op.kind === 'remove' || op.kind === 'rename'

@@ -15,6 +15,7 @@ import { LeasedAdvert } from './advert.ts'
 import { Endpoints, type EtcdSettings } from './endpoints.ts'
 import { Keys } from './keys.ts'
 import { recordOf } from './record-of.ts'
+import { recordsOf, watchRecords } from './records.ts'
 import { VolumeWatch } from './watch.ts'
 
 /**
@@ -47,19 +48,13 @@ export class EtcdDirectory implements Directory {
     return kvs[0] && recordOf(kvs[0])
   }
 
-  /** What can't be read is left out: `readRecord` says why. */
   async readRecords(): Promise<ReadonlyMap<string, Versioned>> {
     const { kvs } = await this.#endpoints.ask((etcd, options) => etcd.kv.range(this.#keys.records(), options))
-    return new Map(
-      kvs.flatMap((kv) => {
-        try {
-          return [[this.#keys.volumeOf(kv.key), recordOf(kv)]]
-        } catch (error) {
-          if (error instanceof DirectoryRefusal) return []
-          throw error
-        }
-      }),
-    )
+    return recordsOf(this.#keys, kvs)
+  }
+
+  watchRecords(onChange: (records: ReadonlyMap<string, Versioned>) => void): Closable {
+    return this.#kept(watchRecords(this.#endpoints, this.#keys, onChange))
   }
 
   async createRecord(volume: string, record: VolumeRecord): Promise<Versioned> {

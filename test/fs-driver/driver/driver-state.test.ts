@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
@@ -30,6 +30,21 @@ void t.test('a driver that takes over knows what was negotiated and what is open
   t.notOk(second.isOpen(7n))
   second.close()
   first.close()
+})
+
+void t.test('what ends after the mount did is written nowhere', async (t) => {
+  const file = stateFile(t)
+  const state = DriverState.open(file, { resend: false })
+  state.opened(1n, 7n)
+  state.close()
+  const { size } = statSync(file)
+  const other = openSync(file, 'r+') // it is likely to have the number of the one that was closed
+  state.opened(2n, 7n)
+  state.released(1n)
+  state.close()
+  closeSync(other)
+  t.equal(statSync(file).size, size)
+  t.ok(state.isOpen(7n))
 })
 
 void t.test(

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import t, { type Test } from 'tap'
-import { MovedDirectories } from '../../../fs-driver/cache/moved-directories.ts'
+import { MovedInodes } from '../../../fs-driver/cache/moved-inodes.ts'
 import { Callers } from '../../../fs-driver/driver/caller.ts'
 import { Driver } from '../../../fs-driver/driver/driver.ts'
 import { DriverState } from '../../../fs-driver/driver/driver-state.ts'
@@ -73,7 +73,11 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     client,
     state,
     coherence,
-    directories: new MovedDirectories({ forgetName: async () => {} }),
+    moved: new MovedInodes({
+      kernel: { forgetName: async () => {} },
+      entry: (dir, name) => coherence.entry(dir, name),
+      renaming: () => 'looks up',
+    }),
     writeBehind,
     callers: new Callers(status, () => 0),
     interruptions: new Interruptions(status, () => 0),

@@ -3,13 +3,17 @@ import type { ProviderStream, StreamEvents, Transport } from '../../../fs-driver
 import type { Advert } from '../../../proto/advert.ts'
 import { errnos } from '../../../proto/errno.ts'
 import type { ClientFrame, Request, ServerFrame } from '../../../proto/generated/file-service.ts'
-import type { Incarnation, NodeId } from '../../../proto/ids.ts'
 import { routeOf } from '../../../proto/route.ts'
+import { localAdvert } from '../../fixtures/local-advert.ts'
 
 export interface FakeProvider {
   readonly advert: Advert
   /** `dead`: streams end; `frozen`: they stand, and nothing comes; `deaf`: takes requests but loses them. */
   mode: 'alive' | 'dead' | 'frozen' | 'deaf' | 'unwilling'
+  /** What it says of its side of a partition. */
+  cutOff: string
+  /** Does its advert stand in the directory that clients see? */
+  advertised: boolean
   readonly streams: Set<FakeStream>
 }
 
@@ -32,8 +36,6 @@ export class FakeCluster implements Transport, ProviderSource {
   /** How often a session was ended by its own wish. */
   endings = 0
   asked: readonly bigint[] = []
-  /** What providers say of their side of a partition. */
-  cutOff = ''
   heard: { readonly round: bigint; readonly open: readonly bigint[] }[] = []
   /** The reply to a change is lost, and so is its provider. */
   dieAfterExecuting = false
@@ -45,16 +47,10 @@ export class FakeCluster implements Transport, ProviderSource {
 
   constructor(names: readonly string[]) {
     this.providers = names.map((name, index) => ({
-      advert: {
-        node: name as NodeId,
-        incarnation: `${name}-1` as Incarnation,
-        address: name,
-        remote: '',
-        host: 'here',
-        load: 0,
-        role: index === 0 ? 'primary' : 'mirror',
-      },
+      advert: localAdvert(name, { role: index === 0 ? 'primary' : 'mirror' }),
       mode: 'alive',
+      cutOff: '',
+      advertised: true,
       streams: new Set(),
     }))
   }
@@ -84,7 +80,8 @@ export class FakeCluster implements Transport, ProviderSource {
   }
 
   advertise(): void {
-    for (const watcher of this.#watchers) watcher(this.providers.map(({ advert }) => advert))
+    const adverts = this.providers.filter(({ advertised }) => advertised).map(({ advert }) => advert)
+    for (const watcher of this.#watchers) watcher(adverts)
   }
 
   open(address: string, events: StreamEvents): ProviderStream {
@@ -132,7 +129,7 @@ export class FakeCluster implements Transport, ProviderSource {
           return this.#reply(provider, stream, { kind: { $case: 'goodbye', value: { reason: 'ended', ended: true } } })
         }
         const session = asked === 0n ? ++this.#sessions : asked
-        const { cutOff } = this
+        const { cutOff } = provider
         const value = { session, provider: provider.advert.node, slots: 128, heartbeatMs: 150, primary: 's1', cutOff }
         return this.#reply(provider, stream, { kind: { $case: 'welcome', value } })
       }
@@ -142,7 +139,7 @@ export class FakeCluster implements Transport, ProviderSource {
           round: this.asked.length > 0 ? 1n : 0n,
           orphans: [...this.asked],
           leaseMs: 0,
-          cutOff: this.cutOff,
+          cutOff: provider.cutOff,
         }
         return this.#reply(provider, stream, { kind: { $case: 'heartbeatReply', value } })
       }

@@ -94,6 +94,13 @@ void t.test('a provider that answers is kept, however long a request takes', asy
   await call
 })
 
+void t.test('providers that give no sign do not hide the one that is left', async (t) => {
+  const cluster = new FakeCluster(['s1', 's2', 's3', 's4'])
+  for (const name of ['s1', 's2', 's3']) cluster.provider(name).mode = 'frozen'
+  const files = router(t, cluster)
+  await attached(files, 's4')
+})
+
 void t.test(
   'with no provider a call waits, then says EIO; interrupted, EINTR if nothing can have happened',
   async (t) => {

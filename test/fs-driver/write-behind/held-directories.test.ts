@@ -1,23 +1,10 @@
 import t from 'tap'
 import { HeldDirectories } from '../../../fs-driver/write-behind/held-directories.ts'
 import type { Attributes } from '../../../proto/generated/file-service.ts'
+import { attributesOf } from '../../fixtures/attributes.ts'
 
 const dir = 5n
-const attributes: Attributes = {
-  ino: dir,
-  mode: 0o40755,
-  nlink: 2,
-  uid: 0,
-  gid: 0,
-  rdev: 0n,
-  size: 4096n,
-  blocks: 8n,
-  atimeNs: 1n,
-  mtimeNs: 1n,
-  ctimeNs: 1n,
-  btimeNs: 1n,
-  flags: undefined,
-}
+const attributes: Attributes = { ...attributesOf(dir), mode: 0o40755, nlink: 2 }
 const term = 3
 
 /** Two names were made in the directory by themselves, so the hold is worth asking for. */
@@ -26,11 +13,12 @@ function busy() {
   const directories = new HeldDirectories(() => clock.ms)
   for (const name of ['a', 'b']) {
     directories.began(dir, name)
-    directories.ended(dir, { made: true })
+    directories.ended(dir, { changed: true })
   }
   const take = (number: bigint, how: { empty?: boolean; plain?: boolean; quiet?: boolean; given?: boolean } = {}) => {
     const { empty = false, given = true, plain = true, quiet = true } = how
-    const taken = { attributes, hold: given ? number : undefined, plain, empty }
+    const entries = empty ? 0n : 1n
+    const taken = { attributes, hold: given ? number : undefined, plain, entries, found: 0, children: [], atNs: 0n }
     return directories.ask(dir, number) ? directories.asked(dir, { number, term, taken, quiet }) : 'not asked'
   }
   const hasName = (name: string): boolean | undefined => directories.get(dir)?.names?.has(name)
@@ -45,7 +33,7 @@ void t.test('a hold is asked for when name after name is made, and once', (t) =>
   t.equal(take(2n), 'not asked', 'it is held')
   clock.ms += 3_000
   directories.released({ ino: dir, number: 1n })
-  t.equal(take(3n), 'not asked', 'nobody has made anything for a while')
+  t.equal(directories.isBusy(dir), false, 'nobody has made anything for a while')
   t.end()
 })
 
@@ -58,7 +46,7 @@ void t.test('what is not plain, or not given, is left alone for a while', (t) =>
     clock.ms += 2_001
     for (const name of ['c', 'd']) {
       directories.began(dir, name)
-      directories.ended(dir, { made: true })
+      directories.ended(dir, { changed: true })
     }
     t.equal(take(3n), false)
   }
@@ -89,7 +77,7 @@ void t.test('what was known of one that was given back meanwhile is forgotten', 
   directories.asked(dir, {
     number: 2n,
     term,
-    taken: { attributes, hold: 2n, plain: true, empty: false },
+    taken: { attributes, hold: 2n, plain: true, entries: 1n, found: 0, children: [], atNs: 0n },
     quiet: true,
   })
   t.equal(hasName('x'), undefined, 'others may have made it')
@@ -117,9 +105,35 @@ void t.test('a name that servers did not find is absent, unless something was do
   clock.ms = 3_000
   directories.began(dir, 'z')
   directories.isAbsent(dir, 'y', 2_500)
-  directories.ended(dir, { made: false })
+  directories.ended(dir, { changed: false })
   directories.isAbsent(dir, 'y', 2_500)
   t.same(absent(), [], 'and before a change was answered')
+  t.end()
+})
+
+void t.test('a directory that servers found is there, unless something was done since they were asked', (t) => {
+  const { clock, directories, take } = busy()
+  take(1n)
+  const known = (): bigint | undefined => directories.get(dir)?.known.get('x')
+  directories.leadsTo(dir, 'x', 7n, 900)
+  t.equal(known(), undefined, 'before it was held')
+  clock.ms = 2_000
+  directories.leadsTo(dir, 'x', 7n, 1_500)
+  t.equal(known(), 7n)
+  const held = directories.get(dir)
+  if (held !== undefined) directories.remove(held, 'x')
+  t.equal(known(), undefined)
+  directories.leadsTo(dir, 'x', 7n, 1_900)
+  t.equal(known(), undefined, 'asked before something was taken away')
+  clock.ms = 3_000
+  directories.leadsTo(dir, 'x', 7n, 2_500)
+  t.equal(known(), 7n)
+  directories.began(dir, 'x')
+  t.equal(known(), undefined)
+  directories.leadsTo(dir, 'x', 7n, 2_500)
+  directories.ended(dir, { changed: true })
+  directories.leadsTo(dir, 'x', 7n, 2_500)
+  t.equal(known(), undefined, 'and before a change was answered')
   t.end()
 })
 
@@ -129,7 +143,7 @@ void t.test('a change that goes through makes what is known of it old', async (t
   directories.began(dir, 'c')
   t.equal(directories.usable(dir, term), undefined)
   const quiet = directories.quiet(dir)
-  directories.ended(dir, { made: false })
+  directories.ended(dir, { changed: false })
   await quiet
   t.equal(directories.usable(dir, term), undefined, 'it has to be asked for')
   const held = directories.get(dir)

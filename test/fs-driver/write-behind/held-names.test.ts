@@ -1,18 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import type { FileCall, FileResult, Outcome } from '../../../fs-driver/router/file-client.ts'
-import { ExtentFile } from '../../../fs-driver/write-behind/extent-file.ts'
-import { StepFiles } from '../../../fs-driver/write-behind/step-files.ts'
-import { WriteBehind } from '../../../fs-driver/write-behind/write-behind.ts'
+import type { FileCall, Outcome } from '../../../fs-driver/router/file-client.ts'
+import { type Removes, removes } from '../../../fs-driver/write-behind/subjects.ts'
 import { errnos, FsError } from '../../../proto/errno.ts'
-import type { Attributes, Caller } from '../../../proto/generated/file-service.ts'
+import type { Caller } from '../../../proto/generated/file-service.ts'
 import { violations } from '../../../server/filesystem/invariants.ts'
-import { operate } from '../../../server/filesystem/operate.ts'
+import { attributesIn, HeldDriver, nowNs, serve } from '../../fixtures/held-driver.ts'
 import { MemoryVolume } from '../../fixtures/memory-volume.ts'
-import { quietCaches } from '../../fixtures/quiet-caches.ts'
 import { seed } from '../../fixtures/random.ts'
 
 // What is made under holds is answered by the driver, which must say what servers would, and is done later.
@@ -25,117 +19,6 @@ const callers: Readonly<Record<string, Caller>> = {
   ann: { uid: 1000, gid: 1000, groups: [], pid: 2 },
   bob: { uid: 1001, gid: 1001, groups: [], pid: 3 },
 }
-const nowNs = (): bigint => 1_700_000_000_000_000_000n + process.hrtime.bigint()
-
-/** A driver's write-behind, and a server with one client: what it is asked it does a little later. */
-class Held {
-  readonly volume = new MemoryVolume(nowNs())
-  /** Answered here, and not touched by anything since that went through. */
-  readonly said = new Map<bigint, Attributes>()
-  heldBack = 0
-  #unique = 0n
-  readonly #folder = mkdtempSync(path.join(tmpdir(), 'banyan-names-'))
-  readonly #behind: WriteBehind
-
-  constructor() {
-    const { coherence } = quietCaches({ nowMs: () => performance.now() })
-    coherence.onProlonged(1e9)
-    this.#behind = new WriteBehind({
-      client: () => ({ call: (call, caller) => this.#serve(call, caller) }),
-      coherence,
-      file: new ExtentFile(path.join(this.#folder, 'writes'), { resend: false }),
-      stepFiles: new StepFiles(path.join(this.#folder, 'steps'), { resend: false }),
-      open: { isOpenForWriting: () => false, writingTo: () => [] },
-      nowMs: () => performance.now(),
-      log: {
-        debug: () => {},
-        info: () => {},
-        error: (event, about) => this.failed.push(`${event} ${JSON.stringify(about)}`),
-      },
-    })
-  }
-
-  readonly failed: string[] = []
-
-  async end(): Promise<void> {
-    await this.#behind.end()
-    rmSync(this.#folder, { recursive: true })
-  }
-
-  flush(): Promise<void> | undefined {
-    return this.#behind.before({ $case: 'statfs', value: {} }, { all: true })
-  }
-
-  /** What was asked for by itself has come. */
-  async rest(): Promise<void> {
-    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
-  }
-
-  /** As the driver does it. */
-  async run(call: FileCall, caller: Caller): Promise<Outcome> {
-    const unique = (this.#unique += 2n)
-    if (call.$case === 'write' && this.#behind.take(call.value, caller, { unique, resent: false })) {
-      this.heldBack++
-      this.said.delete(call.value.ino)
-      return {
-        kind: 'result',
-        result: { $case: 'written', value: { length: call.value.data.length, offset: 0n, size: 0n } },
-      }
-    }
-    const known = this.#known(call, caller, unique)
-    if (known !== undefined) return known
-    const settling = this.#behind.settling(call)
-    if (settling !== undefined) await settling
-    const then = settling === undefined ? undefined : this.#known(call, caller, unique)
-    if (then !== undefined) return then
-    await this.#behind.before(call, { all: false })
-    this.said.clear()
-    const { mark } = this.#behind
-    const outcome = await this.#ask(call, caller)
-    const stale =
-      outcome.kind === 'result' && call.$case === 'lookup' ? this.#behind.stale(outcome.result, mark) : undefined
-    if (stale === undefined) return outcome
-    await stale
-    return await this.#ask(call, caller)
-  }
-
-  async #ask(call: FileCall, caller: Caller): Promise<Outcome> {
-    const { asked, call: sent } = this.#behind.asking(call, { durable: false })
-    try {
-      const result = await this.#serve(sent, caller)
-      asked(result, undefined)
-      return { kind: 'result', result }
-    } catch (error) {
-      if (!(error instanceof FsError)) throw error
-      asked(undefined, error.errno)
-      return { kind: 'errno', errno: errnos[error.errno] }
-    }
-  }
-
-  #known(call: FileCall, caller: Caller, unique: bigint): Outcome | undefined {
-    const outcome = this.#behind.answer(call, caller, unique)
-    if (outcome === undefined) return undefined
-    this.heldBack++
-    const attributes = outcome.kind === 'result' ? attributesIn(outcome.result) : undefined
-    if (attributes !== undefined) this.said.set(attributes.ino, attributes)
-    if ('parent' in call.value && call.$case !== 'lookup') this.said.delete(call.value.parent)
-    return outcome
-  }
-
-  async #serve(call: FileCall, caller: Caller): Promise<FileResult> {
-    await new Promise((resolve) => setImmediate(resolve))
-    return serve(this.volume, call, caller)
-  }
-}
-
-function serve(volume: MemoryVolume, call: FileCall, caller: Caller): FileResult {
-  const outcome = operate(volume, caller, call, { ...volume.at(call, nowNs()), mayHold: true })
-  volume.apply(outcome.effects)
-  return volume.answer(call, outcome)
-}
-
-const attributesIn = (result: FileResult): Attributes | undefined =>
-  result.$case === 'entry' ? result.value.attributes : result.$case === 'attributes' ? result.value : undefined
 
 interface Act {
   readonly what:
@@ -171,36 +54,46 @@ const acts = fc.array(
   fc.record<Act>({
     what: fc.constantFrom(
       ...Array<'create'>(12).fill('create'),
-      ...Array<'mkdir'>(5).fill('mkdir'),
+      ...Array<'mkdir'>(7).fill('mkdir'),
       ...Array<'write'>(6).fill('write'),
-      ...(['symlink', 'symlink', 'chmod', 'chmod', 'chown', 'chown', 'utimes', 'utimes', 'lookup', 'getattr'] as const),
-      ...(['unlink', 'rmdir', 'rename', 'flush'] as const),
+      ...(['symlink', 'symlink', 'chmod', 'chmod', 'chown', 'chown', 'utimes', 'utimes', 'getattr'] as const),
+      ...Array<'lookup'>(4).fill('lookup'),
+      ...Array<'unlink'>(6).fill('unlink'),
+      ...Array<'rename'>(6).fill('rename'),
+      ...Array<'rmdir'>(12).fill('rmdir'),
+      ...Array<'flush'>(4).fill('flush'),
     ),
     who: fc.constantFrom('root', 'root', 'root', 'ann', 'ann', 'bob'),
     pick: fc.nat(999),
     other: fc.nat(999),
     bits: fc.constantFrom(0o755, 0o777, 0o700, 0o2775, 0o4755, 0o1777, 0o500),
   }),
-  { minLength: 5, maxLength: 60, size: 'max' },
+  { minLength: 5, maxLength: 90, size: 'max' },
 )
 
-const ofRoot = (): Inos => ({ all: [1n], dirs: [1n] })
-const nameOf = (n: number): Buffer => Buffer.from(`n${n % 12}`)
+const ofRoot = (): Inos => ({ all: [1n], dirs: [1n], places: [] })
+/** Sometimes one that is too long. */
+const nameOf = (n: number): Buffer => Buffer.from(n % 23 === 22 ? 'x'.repeat(256) : `n${n % 12}`)
 
 /** What was made, in order. */
 interface Inos {
   readonly all: bigint[]
   readonly dirs: bigint[]
+  /** Where something was made, whatever became of it. */
+  readonly places: { readonly parent: bigint; readonly name: Buffer; readonly isDirectory: boolean }[]
 }
 
 /** What the act means in a volume where these are the inodes. */
-function callOf({ what, pick, other, bits }: Act, { all, dirs }: Inos): FileCall | undefined {
+function callOf({ what, pick, other, bits }: Act, { all, dirs, places }: Inos): FileCall | undefined {
   // Often one of the latest: a directory is filled after it was made.
   const one = (inos: readonly bigint[], n: number): bigint =>
     inos[n % 3 === 0 ? n % inos.length : Math.max(0, inos.length - 1 - (n % 4))] ?? 1n
   const ino = one(all, pick)
   const parent = one(dirs, pick)
   const name = nameOf(other)
+  // Mostly something that is there, or was.
+  const made = places.filter(({ isDirectory }) => isDirectory === (what === 'rmdir'))
+  const place = (pick % 5 === 0 ? undefined : made.at(-1 - (pick % Math.min(made.length, 6)))) ?? { parent, name }
   const times = { atime: undefined, mtime: undefined }
   const change = { ino, openForWriting: false, killPrivileges: false, ...times }
   switch (what) {
@@ -242,14 +135,17 @@ function callOf({ what, pick, other, bits }: Act, { all, dirs }: Inos): FileCall
     case 'getattr':
       return { $case: 'getattr', value: { ino } }
     case 'unlink':
-      return { $case: 'unlink', value: { parent, name } }
+      return { $case: 'unlink', value: { parent: place.parent, name: place.name } }
     case 'rmdir':
-      return { $case: 'rmdir', value: { parent, name } }
-    case 'rename':
+      return { $case: 'rmdir', value: { parent: place.parent, name: place.name } }
+    case 'rename': {
+      const to = { parent: other % 3 === 0 ? one(dirs, other) : place.parent, name: nameOf(pick) }
+      const over = other % 2 === 0 ? to : (made.at(-1 - (other % Math.min(made.length, 4))) ?? to)
       return {
         $case: 'rename',
-        value: { parent, name, newParent: one(dirs, other), newName: nameOf(pick), flags: 0 },
+        value: { parent: place.parent, name: place.name, newParent: over.parent, newName: over.name, flags: 0 },
       }
+    }
     case 'flush':
       return undefined
   }
@@ -284,10 +180,11 @@ function contents(volume: MemoryVolume, ino: bigint, mode: number, size: bigint)
 
 void t.test('what is held back is what servers would have made of it, one after the other', async (t) => {
   t.comment(`BANYAN_SEED=${seed}`)
-  let [heldBack, all] = [0, 0]
+  let all = 0
+  const heldBack = new Map<string, number>()
   await fc.assert(
     fc.asyncProperty(acts, async (history) => {
-      const held = new Held()
+      const held = new HeldDriver()
       try {
         const plain = new MemoryVolume(nowNs())
         const inos: { readonly here: Inos; readonly there: Inos } = { here: ofRoot(), there: ofRoot() }
@@ -300,19 +197,49 @@ void t.test('what is held back is what servers would have made of it, one after 
             continue
           }
           if ('parent' in there.value && isGone(plain, there.value.parent)) continue // the kernel refuses that by itself
-          // The kernel lets nobody ask for a name who may not search the directory.
-          const who = here.$case === 'lookup' || here.$case === 'getattr' ? root : caller
+          if (there.$case === 'write' && !isFile(plain, there.value.ino)) continue // and that
+          // The kernel lets nobody ask for a name who may not search the directory, as it was told last.
+          const isSearched = (parent: bigint): boolean => {
+            const look: FileCall = { $case: 'lookup', value: { parent, name: Buffer.from('any') } }
+            const outcome = outcomeOf(plain, look, caller)
+            return outcome.kind !== 'errno' || outcome.errno !== errnos.EACCES
+          }
+          if (there.$case === 'lookup' && !isSearched(there.value.parent)) continue
+          const who = here.$case === 'getattr' ? root : caller
           all++
-          if (here.$case === 'create' || here.$case === 'mkdir' || here.$case === 'symlink') {
+          if (
+            here.$case === 'create' ||
+            here.$case === 'mkdir' ||
+            here.$case === 'symlink' ||
+            here.$case === 'rename'
+          ) {
             const { name, parent } = here.value
             await held.run({ $case: 'lookup', value: { parent, name } }, root) // as the kernel does
+            if (here.$case === 'rename') {
+              const { newName, newParent } = here.value
+              await held.run({ $case: 'lookup', value: { parent: newParent, name: newName } }, root)
+            }
           }
           const [got, wanted] = [await held.run(here, who), outcomeOf(plain, there, who)]
           const [a, b] = [summary(got), summary(wanted)]
           if (a !== b) throw new Error(`${JSON.stringify(act)}: ${a}, by servers alone ${b}`)
+          for (const [at, name] of removes(here) && removes(there) ? placesOf(here, there) : []) {
+            // Whatever has become of them: who looks finds the same inodes.
+            const look = (parent: bigint): FileCall => ({ $case: 'lookup', value: { parent, name } })
+            const [found, expected] = [await held.run(look(at.here), root), outcomeOf(plain, look(at.there), root)]
+            const index = inos.there.all.indexOf(inoOf(expected) ?? 0n)
+            const [c, d] = [summary(found), summary(expected)]
+            if (c !== d || (index !== -1 && inos.here.all[index] !== inoOf(found)))
+              throw new Error(`after ${JSON.stringify(act)} ${name.toString()}: ${c}, by servers alone ${d}`)
+          }
           const [mine, theirs] = [inoOf(got), inoOf(wanted)]
           if (mine === undefined || theirs === undefined || beginning.includes(act)) continue
           if (inos.here.all.includes(mine)) continue
+          if ('parent' in here.value && 'parent' in there.value && 'name' in here.value && 'name' in there.value) {
+            const isDirectory = act.what === 'mkdir'
+            inos.here.places.push({ parent: here.value.parent, name: here.value.name, isDirectory })
+            inos.there.places.push({ parent: there.value.parent, name: there.value.name, isDirectory })
+          }
           inos.here.all.push(mine)
           inos.there.all.push(theirs)
           if (act.what !== 'mkdir') continue
@@ -331,15 +258,83 @@ void t.test('what is held back is what servers would have made of it, one after 
         const broken = violations(held.volume.values).filter((one) => !one.includes('by session 1, which is not there'))
         const wrong = [...broken, ...held.failed]
         if (wrong.length > 0) throw new Error(wrong.join('\n'))
-        heldBack += held.heldBack
+        for (const [kind, count] of held.heldBack) heldBack.set(kind, (heldBack.get(kind) ?? 0) + count)
       } finally {
         await held.end()
       }
     }),
     { seed, numRuns: runs },
   )
-  t.comment(`${heldBack} of ${all} were answered here`)
-  t.ok(heldBack > all / 12, 'it is held back at all')
+  t.comment(`of ${all} were answered here: ${[...heldBack].map(([kind, count]) => `${kind} ${count}`).join(', ')}`)
+  for (const kind of ['create', 'mkdir', 'symlink', 'write', 'setattr', 'unlink', 'rename', 'lookup', 'getattr'])
+    t.ok((heldBack.get(kind) ?? 0) > runs / 100, `${kind} is held back at all`)
+  t.ok(heldBack.has('rmdir'), 'rmdir, too')
+})
+
+/** A root that is held, in which these were made, and are done. */
+async function holding(...names: readonly string[]) {
+  const held = new HeldDriver()
+  const make = async (name: string): Promise<bigint | undefined> => {
+    await held.run({ $case: 'lookup', value: { parent: 1n, name: Buffer.from(name) } }, root)
+    const value = { parent: 1n, name: Buffer.from(name), mode: 0o644, umask: 0, flags: 0o201 }
+    return inoOf(await held.run({ $case: 'create', value }, root))
+  }
+  for (const name of ['first', 'second', 'third', ...names]) {
+    await make(name)
+    await held.rest()
+  }
+  await held.flush()
+  const rename = (name: string, newName: string): Promise<Outcome> => {
+    const value = { parent: 1n, name: Buffer.from(name), newParent: 1n, newName: Buffer.from(newName), flags: 0 }
+    return held.run({ $case: 'rename', value }, root)
+  }
+  const find = (name: string): Promise<Outcome> =>
+    held.run({ $case: 'lookup', value: { parent: 1n, name: Buffer.from(name) } }, root)
+  return { held, make, rename, find }
+}
+
+void t.test('servers judge who may look for a name by what was done with the directory before', async (t) => {
+  const { held } = await holding()
+  const { ann = root } = callers
+  const chmod = (ino: bigint, mode: number): Promise<Outcome> => {
+    const value = { ino, mode, openForWriting: false, killPrivileges: false, atime: undefined, mtime: undefined }
+    return held.run({ $case: 'setattr', value }, root)
+  }
+  const name = Buffer.from('d')
+  await held.run({ $case: 'lookup', value: { parent: 1n, name } }, root)
+  const d = inoOf(await held.run({ $case: 'mkdir', value: { parent: 1n, name, mode: 0o700, umask: 0 } }, root)) ?? 0n
+  const create = { parent: d, name: Buffer.from('f'), mode: 0o600, umask: 0, flags: 0o201 }
+  const f = inoOf(await held.run({ $case: 'create', value: create }, root)) ?? 0n
+  await held.flush()
+  await chmod(f, 0o640)
+  t.equal(held.heldBack.get('setattr'), undefined, 'of a file that is done it goes through')
+  await chmod(d, 0o755)
+  t.equal(held.heldBack.get('setattr'), 1)
+  t.equal(inoOf(await held.run({ $case: 'lookup', value: { parent: d, name: Buffer.from('f') } }, ann)), f)
+  await held.end()
+})
+
+void t.test('what replaces something that was just made is found under its name', async (t) => {
+  const { held, make, rename, find } = await holding('a')
+  const a = inoOf(await find('a'))
+  await make('b')
+  await rename('a', 'b')
+  t.equal(held.heldBack.get('rename'), 1)
+  t.equal(inoOf(await find('b')), a)
+  t.match(await find('a'), { kind: 'errno', errno: errnos.ENOENT })
+  await held.end()
+})
+
+void t.test('a name that is too long is not just absent', async (t) => {
+  const { held, find } = await holding()
+  await find('d')
+  const mkdir = { parent: 1n, name: Buffer.from('d'), mode: 0o755, umask: 0 }
+  const parent = inoOf(await held.run({ $case: 'mkdir', value: mkdir }, root)) ?? 0n
+  const look = (name: string): Promise<Outcome> =>
+    held.run({ $case: 'lookup', value: { parent, name: Buffer.from(name) } }, root)
+  t.match(await look('x'), { kind: 'errno', errno: errnos.ENOENT })
+  t.match(await look('x'.repeat(256)), { kind: 'errno', errno: errnos.ENAMETOOLONG })
+  await held.end()
 })
 
 function outcomeOf(volume: MemoryVolume, call: FileCall, caller: Caller): Outcome {
@@ -349,6 +344,19 @@ function outcomeOf(volume: MemoryVolume, call: FileCall, caller: Caller): Outcom
     if (!(error instanceof FsError)) throw error
     return { kind: 'errno', errno: errnos[error.errno] }
   }
+}
+
+/** Names that the call takes away or makes, with the directories in both volumes. */
+function placesOf(here: Removes, there: Removes): (readonly [{ here: bigint; there: bigint }, Buffer])[] {
+  const from = [{ here: here.value.parent, there: there.value.parent }, here.value.name] as const
+  if (here.$case !== 'rename' || there.$case !== 'rename') return [from]
+  return [from, [{ here: here.value.newParent, there: there.value.newParent }, here.value.newName]]
+}
+
+function isFile(volume: MemoryVolume, ino: bigint): boolean {
+  const outcome = outcomeOf(volume, { $case: 'getattr', value: { ino } }, root)
+  const mode = outcome.kind === 'result' ? attributesIn(outcome.result)?.mode : undefined
+  return mode !== undefined && mode >>> 12 === 8
 }
 
 /** It was removed. */

@@ -7,6 +7,7 @@ import { type HeldStep, StepFiles } from '../../../fs-driver/write-behind/step-f
 const stepOf = (n: number): HeldStep => ({
   unique: BigInt(n * 2),
   ino: BigInt(100 + n),
+  victim: n % 2 === 0 ? undefined : BigInt(200 + n),
   step: {
     call: {
       kind: {
@@ -23,6 +24,7 @@ const stepOf = (n: number): HeldStep => ({
     caller: { uid: n, gid: 0, groups: [1, 2], pid: 7 },
     atNs: 5n,
     under: { ino: 1n, number: 9n },
+    also: [{ ino: 2n, number: 10n }],
   },
 })
 

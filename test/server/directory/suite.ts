@@ -30,6 +30,8 @@ export const advert = (node: NodeId, more: Partial<Advert> = {}): Advert => ({
   ...more,
 })
 
+const attached = { number: 1, volume: 'other', at: '/a/b', parent: 2n ** 40n + 7n, name: 'b' }
+
 /** Remembers what it was told. */
 export class Ears implements DirectoryWatcher {
   readonly versions: number[] = []
@@ -135,11 +137,30 @@ function runRecordSuite(open: (t: Test) => Promise<Ways>): void {
     await t.rejects(bad({ primary: 's9' }), DirectoryRefusal)
     await t.rejects(bad({ members: ['S 1'] }), DirectoryRefusal)
     await t.rejects(bad({ onPartition: 'hope' }), DirectoryRefusal)
+    const nonsense = [{ at: 'other', name: 'other' }, { at: '/a/../b' }, { name: 'c' }, { number: 0 }, { volume: 'X' }]
+    for (const one of nonsense) await t.rejects(bad({ attached: [{ ...attached, ...one }] }), DirectoryRefusal)
     t.equal(await one.readRecord('main'), undefined, 'and leaves nothing behind')
   })
 }
 
 function runWatchSuite(open: (t: Test) => Promise<Ways>): void {
+  void t.test('whoever watches all volumes gets their records, and each change', async (t) => {
+    const { one, other } = await open(t)
+    await one.createRecord('main', first)
+    let known: ReadonlyMap<string, Versioned> = new Map()
+    const watch = other.watchRecords((records) => {
+      known = records
+    })
+    t.teardown(() => watch.close())
+    await until('the first', () => known.get('main')?.version === 1)
+    await one.createRecord('work', { ...ruledBy(s2, 3), attached: [attached] })
+    await until('a new one', () => known.has('work'))
+    t.same(known.get('work')?.record.attached, [attached])
+    t.same(known.get('main'), { version: 1, record: first }, 'beside those known before')
+    await one.swapRecord('main', 1, ruledBy(s1, 1))
+    await until('a change', () => known.get('main')?.record.primary === s1)
+  })
+
   void t.test('a watcher gets what is there and then every change', async (t) => {
     const { one, other } = await open(t)
     await one.createRecord('main', first)

@@ -84,7 +84,7 @@ const kinds: { readonly [K in Message['kind']]: Record<string, fc.Arbitrary<unkn
   stream: { attempt: count, number: count, committed: seq, content },
   ack: { attempt: count, last: seq, recalled: seq },
   flushed: { attempt: count, ticket: count, durable: seq },
-  fetch: { attempt: count, ticket: count, wanted: fc.record({ item, digests: bytes }) },
+  fetch: { attempt: count, ticket: count, wanted: fc.array(fc.record({ item, digests: bytes }), { maxLength: 3 }) },
   caughtUp: { attempt: count },
   leave: { reason: fc.string() },
   commitQuery: { ticket: count },

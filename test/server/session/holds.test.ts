@@ -1,6 +1,6 @@
 import t from 'tap'
 import { errnos } from '../../../proto/errno.ts'
-import type { Write } from '../../../proto/generated/file-service.ts'
+import type { Step, Write } from '../../../proto/generated/file-service.ts'
 import { heldBytesMax, holdsMax } from '../../../proto/holds.ts'
 import { holdOn } from '../../../server/filesystem/holds.ts'
 import { loadInode } from '../../../server/filesystem/inode.ts'
@@ -172,8 +172,11 @@ void t.test('who neither writes nor gives it back for ten seconds loses it', asy
 
 void t.test('what is done under the hold on a directory counts as an answer, until that is given back', async (t) => {
   const primary = await Primary.begin()
-  const take = await primary.change(1n, { $case: 'takeHold', value: { ino: 1n, number: 70n } })
-  t.match(take, { kind: 'done', errno: 0, reply: { value: { hold: 70n, empty: false } } })
+  const take = await primary.change(1n, {
+    $case: 'takeHold',
+    value: { ino: 1n, number: 70n, names: [], children: 0n },
+  })
+  t.match(take, { kind: 'done', errno: 0, reply: { value: { hold: 70n, entries: 1n } } })
   const other = watched(primary.create(2n, 'theirs'))
   const batch = async (name: string): Promise<unknown> => {
     const value = { parent: 1n, name: Buffer.from(name), mode: 0o644, umask: 0, flags: 2 }
@@ -182,7 +185,8 @@ void t.test('what is done under the hold on a directory counts as an answer, unt
       caller: root,
       atNs: 5n,
       under: { ino: 1n, number: 70n },
-    } as const
+      also: [],
+    } satisfies Step
     const answer = await primary.change(1n, { $case: 'batch', value: { steps: [step] } })
     return answer.kind === 'done' && answer.reply?.$case === 'batched' ? answer.reply.value.failed : answer
   }

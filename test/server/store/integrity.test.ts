@@ -89,7 +89,9 @@ for (const [what, work] of [
     const from = suited(t, source.dir, source.store)
     await resyncAll(from, suited(t, dir, member), () => source.writer.last)
     const killed = await copyOf(t, dir) // contents are in their files, their sums are not in level, nor the steps
+    const said = member.resync()?.progress
     const again = await openStore(t, killed)
+    t.same(again.opened.resync?.progress, said, 'what was said to be done is done')
     t.ok((again.opened.resync?.remaining.length ?? 0) > 0, 'the steps are made again')
     await resyncAll(from, suited(t, killed, again), () => source.writer.last)
     for (const item of [range(5n, 200_000), range(6n, 100_000)]) {

@@ -1,5 +1,4 @@
 import type { Attributes } from '../../proto/generated/file-service.ts'
-import { isOfType } from '../file-type.ts'
 import { isDot, nameKey } from '../names.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
 
@@ -9,37 +8,43 @@ export interface Place {
   readonly name: Uint8Array
 }
 
-/** Of more the kernel may have, the names told longest ago are not known here. */
-const placesMax = 65_536
 const exchange = 2 // RENAME_EXCHANGE of Linux
 
 /**
- * Where the kernel has directories, as far as it was told. It keeps one name for each (dcache: a directory has one
- * alias), also when that name has run out of time, until it looks the directory up by another one. Files can have many
- * names, so nothing has to be known of them.
+ * Where the kernel has inodes of one kind, as far as it was told: also when that name has run out of time, until it looks
+ * the inode up by another one, or the name leads elsewhere.
  */
-export class KernelDirectories {
+export class KernelPlaces {
+  readonly #isOfKind: (attributes: Attributes) => boolean
+  /** Of more the kernel may have, the names told longest ago are not known here. */
+  readonly #max: number
   /** The least recently told first. */
   readonly #inos = new Map<string, bigint>()
   /** By inode. More than one: it is not known which of them the kernel has taken. */
   readonly #places = new Map<bigint, Map<string, Place>>()
 
+  constructor(isOfKind: (attributes: Attributes) => boolean, max: number) {
+    this.#isOfKind = isOfKind
+    this.#max = max
+  }
+
   /** That is about to be answered to the kernel. */
   answered(call: FileCall, result: FileResult): void {
-    if (call.$case === 'lookup' || call.$case === 'mkdir' || call.$case === 'create') {
+    if (result.$case === 'entry' && 'parent' in call.value && 'name' in call.value) {
       const { parent: dir, name } = call.value
-      if (result.$case === 'entry') this.#told({ dir, name }, result.value.attributes)
+      if (!isDot(name)) this.#tell({ dir, name }, result.value.attributes)
     }
     if (call.$case === 'readdir' && result.$case === 'listing') {
       for (const { attributes, name } of result.value.entries) {
-        if (attributes !== undefined && !isDot(name)) this.#told({ dir: call.value.ino, name }, attributes)
+        if (attributes !== undefined && !isDot(name)) this.#tell({ dir: call.value.ino, name }, attributes)
       }
     }
-    if (call.$case === 'rmdir') this.forget({ dir: call.value.parent, name: call.value.name })
+    if (call.$case === 'rmdir' || call.$case === 'unlink')
+      this.forget({ dir: call.value.parent, name: call.value.name })
     if (call.$case === 'rename') this.#renamed(call.value)
   }
 
-  /** Other places at which the kernel may still have the directory that is found at `place`. */
+  /** Other places at which the kernel may still have the inode that is found at `place`. */
   elsewhere({ dir, name }: Place, ino: bigint): Place[] {
     const places = this.#places.get(ino)
     if (places === undefined) return []
@@ -47,7 +52,7 @@ export class KernelDirectories {
     return [...places].filter(([other]) => other !== key).map(([, place]) => place)
   }
 
-  /** The kernel has no directory there any more. */
+  /** The kernel has nothing of this kind there any more. */
   forget(place: Place): void {
     const key = nameKey(place.dir, place.name)
     const ino = this.#inos.get(key)
@@ -58,9 +63,9 @@ export class KernelDirectories {
     if (places?.size === 0) this.#places.delete(ino)
   }
 
-  #told(place: Place, attributes: Attributes | undefined): void {
+  #tell(place: Place, attributes: Attributes | undefined): void {
     this.forget(place) // whatever was there
-    if (attributes === undefined || !isOfType(attributes, 'directory')) return
+    if (attributes === undefined || !this.#isOfKind(attributes)) return
     this.#put(place, attributes.ino)
   }
 
@@ -83,7 +88,7 @@ export class KernelDirectories {
     const places = this.#places.get(ino)
     if (places === undefined) this.#places.set(ino, new Map([[key, own]]))
     else places.set(key, own)
-    if (this.#inos.size <= placesMax) return
+    if (this.#inos.size <= this.#max) return
     const [oldest] = this.#inos
     const first = oldest && this.#places.get(oldest[1])?.get(oldest[0])
     if (first !== undefined) this.forget(first)
