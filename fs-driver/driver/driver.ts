@@ -17,7 +17,7 @@ import type { WriteBehind } from '../write-behind/write-behind.ts'
 import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
-import { isCachedHandle } from './handle-table.ts'
+import { isCachedHandle, opensForWriting } from './handle-table.ts'
 import { InFlight } from './in-flight.ts'
 import { interruptible } from './interruptible.ts'
 import type { Interruptions } from './interruptions.ts'
@@ -181,7 +181,7 @@ export class Driver {
     const { callers, writeBehind } = this.#parts
     const { args, header } = request
     if (this.#inFlight.has(header.unique) || this.#hasLostLocks(request)) return false
-    const failure = writeBehind.failure(args.fh)
+    const failure = writeBehind.failures.atHandle(args.fh, header.nodeid)
     if (failure !== undefined) {
       this.#reply(request, { kind: 'error', errno: errnos[failure] })
       return true
@@ -370,13 +370,16 @@ export class Driver {
     const { unavailableMs, writeBehind } = this.#parts
     const written = writeBehind.before(plan.call, { all: request.op === 'SYNCFS' || request.op === 'FSYNCDIR' })
     const waited = written === undefined ? undefined : interruptible(written, signal, unavailableMs)
-    return request.op === 'FSYNC' ? this.#sayFailure(request, waited) : waited
+    return request.op === 'FSYNC' || request.op === 'FSYNCDIR' ? this.#sayFailure(request, waited) : waited
   }
 
-  async #sayFailure({ args }: RequestOf<'FSYNC'>, waited: Promise<void> | undefined): Promise<void> {
+  async #sayFailure(
+    { args, header }: RequestOf<'FSYNC' | 'FSYNCDIR'>,
+    waited: Promise<void> | undefined,
+  ): Promise<void> {
     await waited
-    const failure = this.#parts.writeBehind.failure(args.fh)
-    if (failure !== undefined) throw new FsError(failure, 'what was written before could not be kept')
+    const failure = this.#parts.writeBehind.failures.atSync(args.fh, header.nodeid)
+    if (failure !== undefined) throw new FsError(failure, 'what was answered before could not be kept')
   }
 
   /** Its locks went with their session: who relied on them must not go on as if he had them. */
@@ -395,9 +398,13 @@ export class Driver {
 
   #endLock(request: Request, plan: LockPlan, body: ReplyBody): void {
     const { state, writeBehind } = this.#parts
-    const failure =
-      request.op === 'FLUSH' || request.op === 'RELEASE' ? writeBehind.failure(request.args.fh) : undefined
-    if (plan.kind === 'release') state.released(plan.fh)
+    const closing = request.op === 'FLUSH' || request.op === 'RELEASE' ? request.args.fh : undefined
+    const says = closing !== undefined && opensForWriting(closing)
+    const failure = says ? writeBehind.failures.atHandle(closing, request.header.nodeid) : undefined
+    if (plan.kind === 'release') {
+      writeBehind.failures.closed(plan.fh)
+      state.released(plan.fh)
+    }
     this.#reply(request, failure === undefined ? body : { kind: 'error', errno: errnos[failure] })
   }
 

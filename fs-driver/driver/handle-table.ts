@@ -81,10 +81,10 @@ export class HandleTable {
     this.#making.splice(this.#making.indexOf(known), 1)
   }
 
-  /** Through which some process may write to it. Looks at all that are open. */
-  writingTo(ino: bigint): bigint[] {
+  /** Looks at all that are open. */
+  handlesOf(ino: bigint): bigint[] {
     const found: bigint[] = []
-    for (const [fh, handle] of this.#handles) if (handle.ino === ino && opensForWriting(fh)) found.push(fh)
+    for (const [fh, handle] of this.#handles) if (handle.ino === ino) found.push(fh)
     return found
   }
 

@@ -107,7 +107,7 @@ export class Steps {
   isOwed(ino: bigint, mark: bigint): boolean {
     return (
       this.#dirty.has(ino) &&
-      this.#batches.some(({ number, steps }) => number <= mark && steps.some((held) => inosOf(held).has(ino)))
+      this.#batches.some(({ number, steps }) => number <= mark && steps.some((held) => inosOfStep(held).has(ino)))
     )
   }
 
@@ -183,7 +183,7 @@ export class Steps {
   /** Of what the step is, one more or one less is not done. */
   #tally(held: HeldStep, by: 1 | -1): void {
     const call = callOf(held)
-    for (const ino of inosOf(held)) count(this.#dirty, ino, by)
+    for (const ino of inosOfStep(held)) count(this.#dirty, ino, by)
     for (const name of namesOf(call)) count(this.#names, name, by)
     if (call.$case === 'setattr') count(this.#setting, held.ino, by)
   }
@@ -268,7 +268,7 @@ export function callOf({ step }: HeldStep): FileCall {
 const childrenOf = ({ ino, victim }: HeldStep): readonly bigint[] => (victim === undefined ? [ino] : [ino, victim])
 
 /** Directories and children, or the inode that is changed. */
-function inosOf(held: HeldStep): ReadonlySet<bigint> {
+export function inosOfStep(held: HeldStep): ReadonlySet<bigint> {
   return new Set([...parentsOf(callOf(held)), ...childrenOf(held)])
 }
 

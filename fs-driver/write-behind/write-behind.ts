@@ -5,13 +5,14 @@ import type { Log } from '../log.ts'
 import type { FileCall, FileClient, FileResult, Outcome } from '../router/file-client.ts'
 import type { HoldHolder } from '../router/hold-holder.ts'
 import type { ExtentFile } from './extent-file.ts'
+import { Failures } from './failures.ts'
 import { fitsExtent, HeldBack, type HeldWrite } from './held-back.ts'
 import type { HeldDirectory } from './held-directories.ts'
 import { type Asking, HeldTree } from './held-tree.ts'
 import { type Held, Holds } from './holds.ts'
 import { ourselves, ownCalls } from './own-calls.ts'
 import type { HeldStep, StepFiles } from './step-files.ts'
-import { Steps } from './steps.ts'
+import { inosOfStep, Steps } from './steps.ts'
 import { inosIn, inosOf, isAboutNames, parentsOf, takesAway } from './subjects.ts'
 
 export interface WriteBehindParts {
@@ -20,7 +21,7 @@ export interface WriteBehindParts {
   readonly file: ExtentFile
   readonly stepFiles: StepFiles
   /** See HandleTable. */
-  readonly open: { isOpenForWriting(ino: bigint): boolean; writingTo(ino: bigint): readonly bigint[] }
+  readonly open: { isOpenForWriting(ino: bigint): boolean; handlesOf(ino: bigint): readonly bigint[] }
   readonly nowMs: () => number
   readonly log: Log
 }
@@ -48,6 +49,7 @@ export interface Mark {
  * primary ask for the hold.
  */
 export class WriteBehind implements HoldHolder {
+  readonly failures: Failures
   readonly #parts: WriteBehindParts
   readonly #holds: Holds
   readonly #heldBack: HeldBack
@@ -55,8 +57,6 @@ export class WriteBehind implements HoldHolder {
   readonly #tree: HeldTree
   /** Requests whose steps an earlier driver left: it may not have answered them. */
   readonly #left = new Map<bigint, bigint>()
-  /** By handle. */
-  readonly #failures = new Map<bigint, Errno>()
   /** Numbers of holds that are being given back. */
   readonly #releasing = new Set<bigint>()
   readonly #timer: NodeJS.Timeout
@@ -64,10 +64,8 @@ export class WriteBehind implements HoldHolder {
   constructor(parts: WriteBehindParts) {
     this.#parts = parts
     this.#holds = new Holds(parts.nowMs)
-    const onFailed = (ino: bigint, errno: Errno): void => {
-      for (const fh of parts.open.writingTo(ino)) this.#failures.set(fh, errno)
-    }
-    this.#heldBack = new HeldBack({ ...parts, onFailed })
+    this.failures = new Failures(parts)
+    this.#heldBack = new HeldBack({ ...parts, onFailed: (ino, errno) => this.failures.failed(ino, errno) })
     for (const { ino, hold } of this.#heldBack.left()) this.#holds.inherit(ino, hold)
     this.#steps = new Steps({
       client: parts.client,
@@ -220,13 +218,6 @@ export class WriteBehind implements HoldHolder {
     return { call: sent, asked }
   }
 
-  /** What became of what was written through that handle and held back; said once. */
-  failure(fh: bigint): Errno | undefined {
-    const errno = this.#failures.get(fh)
-    if (errno !== undefined) this.#failures.delete(fh)
-    return errno
-  }
-
   onRecallHold({ ino, number }: Hold): void {
     const held = this.#holds.get(ino)
     if (held?.number === number) {
@@ -258,8 +249,7 @@ export class WriteBehind implements HoldHolder {
     if (victim !== undefined) this.#tree.names.done(victim)
     const isMaking = step.call?.kind?.$case === 'create'
     if (took !== undefined && isMaking) this.#holds.wished(ino, took, { given: errno === undefined, size })
-    if (errno === undefined) return
-    for (const fh of this.#parts.open.writingTo(ino)) this.#failures.set(fh, errno)
+    if (errno !== undefined) for (const failed of inosOfStep(held)) this.failures.failed(failed, errno)
   }
 
   #onTick(): void {

@@ -60,7 +60,7 @@ function bench(t: Test) {
     coherence,
     file: new ExtentFile(path.join(folder, 'writes'), { resend: false }),
     stepFiles: new StepFiles(path.join(folder, 'steps'), { resend: false }),
-    open: { isOpenForWriting: () => open.writing, writingTo: () => [] },
+    open: { isOpenForWriting: () => open.writing, handlesOf: () => [] },
     nowMs: () => clock.ms,
     log: { debug: () => {}, info: () => {}, error: () => {} },
   })
