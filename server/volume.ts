@@ -136,6 +136,7 @@ export class Volume {
       now,
       freeBytes,
       log,
+      heard: (session) => this.sessions.heard(session),
       ask: (...hold) => this.#ask(...hold),
     })
     this.#holds = holds

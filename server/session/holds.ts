@@ -16,6 +16,8 @@ export interface HoldPorts {
   readonly commits: Commits
   readonly now: () => Ms
   readonly freeBytes: () => number
+  /** When the session was last heard of; undefined: there is none. */
+  readonly heard: (session: bigint) => Ms | undefined
   /** Asks a session for a hold, wherever it is attached. May be lost. */
   readonly ask: (session: bigint, hold: { readonly ino: bigint; readonly number: bigint }) => void
   readonly log: Log
@@ -23,8 +25,13 @@ export interface HoldPorts {
 
 /** Said again so often to who does not answer. */
 const askMs = 200
-/** A session that neither gives a hold back nor writes under it for so long loses it (R25). Far longer than any lease. */
+/**
+ * A session that neither gives a hold back nor writes under it for so long loses it (R25), and with it, if it was not heard
+ * of at all meanwhile, whatever else others want of it. Far longer than any lease.
+ */
 const fenceMs = 10_000
+/** A session may count as heard of for so long after its last word (see Attachments, and how often they are reported). */
+const heardLateMs = 4_000
 /** After somebody else wanted it, nobody gets a hold on an inode for so long. */
 const restMs = 1_000
 /** Holds are given only while each session that has any could fill its share many times over. */
@@ -48,6 +55,8 @@ export class Holds {
   readonly #inos = new Map<bigint, Set<bigint>>()
   readonly #waits = new Map<bigint, Wait>()
   readonly #resting = new Map<bigint, Ms>()
+  /** By session that has not been heard of since it was asked for a hold: when that was. */
+  readonly #silent = new Map<bigint, Ms>()
 
   constructor(ports: HoldPorts) {
     this.#ports = ports
@@ -69,6 +78,7 @@ export class Holds {
     this.#waits.clear()
     this.#inos.clear()
     this.#resting.clear()
+    this.#silent.clear()
   }
 
   /** Somebody has a hold on something. */
@@ -100,9 +110,10 @@ export class Holds {
       const parsed = parseKey(effect.key)
       if (parsed?.kind !== 'hold') continue
       if (effect.kind === 'put') this.#add(decodeHold(effect.value).session, parsed.ino)
-      else this.#released(parsed.ino)
+      else this.#gaveBack(parsed.ino)
     }
     for (const ino of under) {
+      this.#answered(ino)
       const wait = this.#waits.get(ino)
       if (wait !== undefined) wait.sinceMs = this.#ports.now()
     }
@@ -146,6 +157,7 @@ export class Holds {
   onSessionEnded(session: bigint): void {
     for (const ino of this.#inos.get(session) ?? []) this.#wake(ino)
     this.#inos.delete(session)
+    this.#silent.delete(session)
   }
 
   #isShort(more: number): boolean {
@@ -171,10 +183,18 @@ export class Holds {
 
   #begin(ino: bigint, hold: Hold): Wait {
     const now = this.#ports.now()
-    const wait = { hold, sinceMs: now, askedMs: now, wake: [] }
+    const wait = { hold, sinceMs: this.#silentSince(hold.session, now), askedMs: now, wake: [] }
     this.#waits.set(ino, wait)
     this.#ask(ino, wait)
     return wait
+  }
+
+  /** Who is gone is waited for once, however many holds it has that others want one after another. */
+  #silentSince(session: bigint, now: Ms): Ms {
+    const since = this.#silent.get(session)
+    if (since !== undefined && (this.#ports.heard(session) ?? since) < since + heardLateMs) return since
+    this.#silent.set(session, now)
+    return now
   }
 
   #ask(ino: bigint, wait: Wait): void {
@@ -188,6 +208,15 @@ export class Holds {
     if (holdOn(state.pending, ino) !== undefined && replica.propose(encodeBody(effects)).outcome !== 'proposed') return
     log('hold.fenced', { ino: String(ino), session: String(hold.session) })
     this.#released(ino)
+  }
+
+  #gaveBack(ino: bigint): void {
+    this.#answered(ino)
+    this.#released(ino)
+  }
+
+  #answered(ino: bigint): void {
+    for (const [session, inos] of this.#inos) if (inos.has(ino)) this.#silent.delete(session)
   }
 
   #released(ino: bigint): void {

@@ -73,6 +73,10 @@ export class Sessions {
     return this.#live.values()
   }
 
+  heard(session: bigint): Ms | undefined {
+    return this.#live.get(session)?.lastHeard
+  }
+
   /** Opens a session by an entry; the answer comes when that is committed. One nonce, one session. */
   async open(hello: Hello, provider: NodeId): Promise<HandedAnswer> {
     for (const { session, record } of this.#live.values()) {

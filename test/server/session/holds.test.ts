@@ -17,6 +17,8 @@ class Primary {
   readonly executor: Executor
   readonly clock = { now: 0 }
   readonly disk = { freeBytes: 2 ** 40 }
+  /** By session: when it was last heard of. */
+  readonly heard = new Map<bigint, number>()
   /** Sessions that were asked for holds. */
   readonly asked: { readonly session: bigint; readonly number: bigint }[] = []
   static seqs = 0n
@@ -32,6 +34,7 @@ class Primary {
       commits,
       now: () => this.clock.now,
       freeBytes: () => this.disk.freeBytes,
+      heard: (session) => this.heard.get(session),
       ask: (session, { number }) => void this.asked.push({ session, number }),
       log: () => {},
     })
@@ -168,6 +171,60 @@ void t.test('who neither writes nor gives it back for ten seconds loses it', asy
   t.equal(waiting.came, true)
   t.equal(primary.holder(), undefined, 'by an entry, which every member knows')
   t.equal(errno(await primary.write(1n, { hold: 70n })), errnos.EIO)
+})
+
+void t.test('who is not heard of is waited for once, however much is wanted of it', async (t) => {
+  for (const isHeard of [false, true]) {
+    const primary = await Primary.begin()
+    const inos = [await primary.create(1n, 'a', 71n), await primary.create(1n, 'b', 72n)] as const
+    const first = watched(primary.holds.released([inos[0]], 2n))
+    primary.heard.set(1n, isHeard ? 4_500 : 2_500)
+    primary.at(10_100)
+    await settled()
+    t.equal(first.came, true)
+    const second = watched(primary.holds.released([inos[1]], 2n))
+    primary.at(10_150)
+    await settled()
+    t.equal(second.came, isHeard ? undefined : true, isHeard ? 'it may have been slow' : 'nobody is there')
+    primary.at(20_300)
+    await settled()
+    t.equal(second.came, true)
+  }
+})
+
+void t.test('who has answered, and is not heard of since, has all the time there is', async (t) => {
+  const primary = await Primary.begin()
+  const other = await primary.create(1n, 'other', 71n)
+  await primary.write(1n, { take: 70n })
+  primary.heard.set(1n, -500)
+  const first = watched(primary.holds.released([primary.ino], 2n))
+  await primary.release(1n, 70n)
+  await settled()
+  t.equal(first.came, true)
+  primary.at(50_000)
+  const second = watched(primary.holds.released([other], 2n))
+  primary.at(59_900)
+  await settled()
+  t.equal(second.came, undefined)
+  primary.at(60_100)
+  await settled()
+  t.equal(second.came, true)
+})
+
+void t.test('who is heard of again has all the time there is', async (t) => {
+  const primary = await Primary.begin()
+  const inos = [await primary.create(1n, 'a', 71n), await primary.create(1n, 'b', 72n)] as const
+  primary.heard.set(1n, -500)
+  void primary.holds.released([inos[0]], 2n)
+  primary.at(9_000)
+  primary.heard.set(1n, 9_000)
+  const second = watched(primary.holds.released([inos[1]], 2n))
+  primary.at(18_900)
+  await settled()
+  t.equal(second.came, undefined)
+  primary.at(19_100)
+  await settled()
+  t.equal(second.came, true)
 })
 
 void t.test('what is done under the hold on a directory counts as an answer, until that is given back', async (t) => {

@@ -134,7 +134,8 @@ export class MemoryVolume {
   holds(options: { readonly now?: () => number; readonly ask?: HoldPorts['ask'] } = {}): Holds {
     const { now = () => 0, ask = () => {} } = options
     const { replica, state, commits } = this
-    return new Holds({ replica, state, commits, now, ask, freeBytes: () => 2 ** 40, log: () => {} })
+    const heard = (): undefined => undefined
+    return new Holds({ replica, state, commits, now, heard, ask, freeBytes: () => 2 ** 40, log: () => {} })
   }
 
   executor(
