@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -21,7 +21,11 @@ const nearSeconds = 60
 const failovers = 2
 
 const folder = mkdtempSync(join(tmpdir(), 'banyan-clock-'))
-t.teardown(() => rmSync(folder, { recursive: true }))
+const before = new Set(sharedByFaketime())
+t.teardown(() => {
+  rmSync(folder, { recursive: true })
+  for (const file of sharedByFaketime()) if (!before.has(file) && isLeft(file)) rmSync(file, { force: true })
+})
 const clock = join(folder, 'clock')
 const library = expect(
   ['x86_64', 'aarch64']
@@ -93,3 +97,15 @@ void t.test('clocks that are wrong, or set, change nothing but the times of file
   t.same(record.errors, [], 'no call failed')
   await hosts.verifyEqual('y')
 })
+
+/** What libfaketime keeps for a process and those it starts, and leaves when that is killed. */
+function sharedByFaketime(): string[] {
+  const shared = '/dev/shm'
+  return readdirSync(shared)
+    .filter((name) => /faketime_(shm|sem)_\d+$/.test(name))
+    .map((name) => join(shared, name))
+}
+
+function isLeft(file: string): boolean {
+  return !existsSync(`/proc/${/\d+$/.exec(file)?.[0]}`)
+}
