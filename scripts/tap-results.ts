@@ -38,10 +38,8 @@ export class TapResults {
     })
     this.input = new Parser({}, end)
     let inner: string[] = []
-    this.input.on('child', (test: Parser) => {
-      collectFailures(test, (text) => inner.push(text))
-      collectComments(test, (text) => this.#comments.push(text))
-    })
+    this.input.on('child', (test: Parser) => collectFailures(test, (text) => inner.push(text)))
+    collectComments(this.input, (text) => this.#comments.push(text))
     this.input.on('assert', (result: Result) => {
       if (result.skip || result.todo) this.#failures.push(`${result.name}\n    skipped: ${result.skip || result.todo}`)
       else if (result.ok) this.#passed += 1

@@ -101,11 +101,8 @@ export class Lab {
   async inSync(limitMs = startLimitMs): Promise<void> {
     const asked = this.hosts.find(({ kind, name }) => kind !== 'directory' && this.isRunning(name))
     if (asked === undefined) throw new Error('no host runs')
-    await waitFor(async () => (await this.banyan(asked.name, ['resync'])).code === 0 || undefined, {
-      what: 'every server to be in sync',
-      limitMs,
-      everyMs: 300,
-    })
+    const resynced = async (): Promise<Ran> => await this.mustBanyan(asked.name, ['resync'])
+    await waitFor(resynced, { what: 'every server to be in sync', limitMs, everyMs: 300 })
   }
 
   /**

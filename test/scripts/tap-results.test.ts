@@ -61,6 +61,15 @@ void t.test('what tests say beside their assertions is kept', async (t) => {
   t.same(file.comments, ['stall: 12 ms'])
 })
 
+void t.test('so is what a file says outside its tests: its seed, and logs as it ends', async (t) => {
+  const file = await results(`# BANYAN_SEED=5
+${passing}# == a.log
+# { total: 3, pass: 3 }
+# time=1211.371ms
+`)
+  t.same(file.comments, ['BANYAN_SEED=5', '== a.log'])
+})
+
 void t.test('a file that ends badly is a failure, though all its tests passed', async (t) => {
   t.match(await results(passing, 'exit code 3'), { passed: 2, failed: 1, failures: ['exit code 3'] })
 })
