@@ -68,9 +68,6 @@ const insteadReplies: Record<NonNullable<Instead>, ReplyBody> = {
   absent: { kind: 'absent', nameMs: 0 },
 }
 
-/** Smaller contents of a WRITE are copied out of the frame; for greater ones the frame is given away. */
-const copyMaxBytes = 32 << 10
-
 /**
  * One request, one file operation, one reply. Every request that wants an answer gets one, and exactly one: a process
  * that waits for it cannot be killed. Stateless but for what is in work and what is open (DriverState).
@@ -92,15 +89,14 @@ export class Driver {
     return this.#inFlight.size
   }
 
-  /** One message of the kernel. `kept`: the frame belongs to the driver from now on. Never throws for what is in it. */
-  onMessage(frame: Frame, length: number): 'kept' | 'done' {
+  /** One message of the kernel; nothing of the frame is used afterwards. Never throws for what is in it. */
+  onMessage(frame: Frame, length: number): void {
     const request = parseRequest(frame, length, this.#parts.state.negotiated ?? beforeInit)
-    if (request.op === 'WRITE') return this.#startWrite(request)
-    if (request.op === 'malformed') this.#refuse(request)
+    if (request.op === 'WRITE') this.#startWrite(request)
+    else if (request.op === 'malformed') this.#refuse(request)
     else if (request.op === 'unknown')
       this.#parts.kernel.reply(request.header.unique, { kind: 'error', errno: errnos.ENOSYS })
     else this.#start(request)
-    return 'done'
   }
 
   #refuse({ header, reason }: Malformed): void {
@@ -110,15 +106,9 @@ export class Driver {
     kernel.reply(header.unique, { kind: 'error', errno: errnos.EINVAL })
   }
 
-  #startWrite(request: RequestOf<'WRITE'>): 'kept' | 'done' {
-    const { data } = request.args
-    if (this.#holdBack(request)) return 'done'
-    if (data.length > copyMaxBytes) {
-      this.#start(request)
-      return 'kept'
-    }
-    this.#start({ ...request, args: { ...request.args, data: Buffer.from(data) } })
-    return 'done'
+  #startWrite(request: RequestOf<'WRITE'>): void {
+    if (this.#holdBack(request)) return
+    this.#start({ ...request, args: { ...request.args, data: Buffer.from(request.args.data) } })
   }
 
   #start(request: Request): void {

@@ -60,7 +60,7 @@ export class VolumeDrivers {
   }
 
   /** As Driver.onMessage. */
-  onMessage(frame: Frame, length: number): 'kept' | 'done' {
+  onMessage(frame: Frame, length: number): void {
     if (this.#others.size === 0 || length < headerSize) return this.#first.onMessage(frame, length)
     const opcode = frame.view.getUint32(opcodeAt, true)
     if (opcode === opcodes.INTERRUPT.code) return this.#interrupt(frame, length)
@@ -70,7 +70,6 @@ export class VolumeDrivers {
     // Left over from a time of which nobody knows: no request can be about it.
     const unique = frame.view.getBigUint64(uniqueAt, true)
     if (isAnswered(opcode)) this.#kernel.reply(unique, { kind: 'error', errno: errnos.ESTALE })
-    return 'done'
   }
 
   /** Whose root is looked up answers, not who has its place. */
@@ -83,8 +82,7 @@ export class VolumeDrivers {
   }
 
   /** It names no inode. Who does not know the request takes no notice. */
-  #interrupt(frame: Frame, length: number): 'done' {
+  #interrupt(frame: Frame, length: number): void {
     for (const driver of [this.#first, ...this.#others.values()]) driver.onMessage(frame, length)
-    return 'done'
   }
 }

@@ -17,11 +17,8 @@ const EIO = 5
 /** Nothing was read, and the next read may do better. ENOENT: the request went away meanwhile. */
 const passing: ReadonlySet<string> = new Set(['EINTR', 'EAGAIN', 'ENOENT'])
 
-/**
- * What becomes of one message: `kept` hands the frame over (the device uses another one from then on); else its bytes
- * change as soon as the call returns.
- */
-export type OnMessage = (frame: Frame, length: number) => 'kept' | 'done'
+/** Takes one message. The frame's bytes change as soon as the call returns. */
+export type OnMessage = (frame: Frame, length: number) => void
 
 export function openDevice(): number {
   try {
@@ -97,14 +94,14 @@ export class Device {
 
   #readLoop(onMessage: OnMessage): Promise<'unmounted' | 'aborted'> {
     return new Promise((resolve, reject) => {
-      let frame = newFrame(frameSize)
+      const frame = newFrame(frameSize)
       const next = () => {
         if (this.#paused) this.#waiting.push(next)
         else read(this.#fd, frame.bytes, 0, frame.bytes.length, null, onRead)
       }
       const onRead = (error: NodeJS.ErrnoException | null, length: number) => {
         if (error === null) {
-          if (onMessage(frame, length) === 'kept') frame = newFrame(frameSize)
+          onMessage(frame, length)
           return next()
         }
         const { code = '' } = error

@@ -5,6 +5,9 @@ import { type MemoryMount, mountMemory } from '../../fixtures/memory-mount.ts'
 import { mustRun } from '../../fixtures/run.ts'
 import { waitFor } from '../../fixtures/wait.ts'
 
+/** Less often than it takes for a supervisor to give a driver up. */
+const killsMax = 9
+
 async function mountFor(t: Test): Promise<MemoryMount> {
   const mount = await mountMemory()
   t.teardown(() => mount.close())
@@ -80,6 +83,43 @@ void t.test('a driver is killed under load: no error, and nothing is done twice'
   t.equal(exits.length, 4)
   t.strictSame(errors, ['driver.died', 'driver.died', 'driver.died', 'driver.died'])
   await waitFor(() => (client.remembered < 4 ? true : undefined), { what: 'nothing to be kept', limitMs: 5_000 })
+})
+
+/** Long writes, so that nearly always one is being taken. */
+const longWrites = `
+import os, sys
+dir, me, enough = sys.argv[1:4]
+f = os.open(os.path.join(dir, me), os.O_RDWR | os.O_CREAT)
+n = 0
+while not os.path.exists(enough):
+    n += 1
+    assert os.pwrite(f, b'x' * 1000000, 0) == 1000000
+print(n)
+`
+
+void t.test('a driver is killed while it takes a request: the next one gets that', async (t) => {
+  const { client, dir, errors, exits, folder, mounted } = await mountFor(t)
+  const script = path.join(folder, 'write.py')
+  const enough = path.join(folder, 'enough')
+  writeFileSync(script, longWrites)
+  const works = ['a', 'b', 'c'].map((name) => mustRun('python3', [script, dir, name, enough], { limitMs: 110_000 }))
+  const done = Promise.all(works)
+  done.catch(() => {}) // looked at below
+  for (let kill = 0; kill < killsMax; kill++) {
+    const before = client.changes
+    await waitFor(() => (client.changes > before + 20 ? true : undefined), {
+      what: 'writes',
+      limitMs: 30_000,
+      everyMs: 1,
+    })
+    const pid = mounted.pid()
+    process.kill(pid, 'SIGKILL')
+    await waitFor(() => (mounted.pid() !== pid ? true : undefined), { what: 'another driver', limitMs: 10_000 })
+  }
+  writeFileSync(enough, '')
+  for (const { stdout } of await done) t.ok(Number(stdout) > 0, `${stdout.trim()} writes`)
+  t.equal(exits.length, killsMax)
+  t.strictSame(new Set(errors), new Set(['driver.died']))
 })
 
 void t.test('a bug that nobody caught ends the driver at once, and another goes on', async (t) => {
