@@ -110,7 +110,10 @@ export class Holds {
       const parsed = parseKey(effect.key)
       if (parsed?.kind !== 'hold') continue
       if (effect.kind === 'put') this.#add(decodeHold(effect.value).session, parsed.ino)
-      else this.#gaveBack(parsed.ino)
+      else {
+        this.#answered(parsed.ino)
+        this.#released(parsed.ino)
+      }
     }
     for (const ino of under) {
       this.#answered(ino)
@@ -207,11 +210,6 @@ export class Holds {
     const { log, replica, state } = this.#ports
     if (holdOn(state.pending, ino) !== undefined && replica.propose(encodeBody(effects)).outcome !== 'proposed') return
     log('hold.fenced', { ino: String(ino), session: String(hold.session) })
-    this.#released(ino)
-  }
-
-  #gaveBack(ino: bigint): void {
-    this.#answered(ino)
     this.#released(ino)
   }
 
