@@ -3,11 +3,13 @@ import { type Dial, overUnixSockets } from '../proto/channel.ts'
 import type { Incarnation, NodeId } from '../proto/ids.ts'
 import { type Log, standardTiming, type Timing } from '../replication/ports.ts'
 import type { Directory } from './directory/directory.ts'
+import { diskFullExit } from './exit-code.ts'
 import { Members } from './members.ts'
 import { byVolume } from './rpc/by-volume.ts'
 import { GrpcServer, type Services } from './rpc/grpc-server.ts'
 import type { PeerOf } from './rpc/identity.ts'
 import type { Listener } from './rpc/listener.ts'
+import { isFull } from './store/file-io.ts'
 
 export interface ServerOptions {
   readonly node: NodeId
@@ -51,6 +53,8 @@ const secondMs = 1000
 /**
  * Starts one file server: resolves when it listens. It serves when replication lets it; beside its first volume it takes
  * part in each that names it as a mirror, from then on.
+ *
+ * @throws when it can't listen, or can't open the store of that volume
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { directory, host, incarnation, log, network, node, socket, storeOf, volume: first } = options
@@ -111,7 +115,7 @@ function once(end: (error: unknown) => void, log: Log): (error: unknown) => void
 /** What it says last is what a supervisor has to tell of it. */
 function endProcess(error: unknown): void {
   console.error(error instanceof Error ? error.message.split('\n')[0] : String(error))
-  process.exit(70) // EX_SOFTWARE of sysexits.h
+  process.exit(isFull(error) ? diskFullExit : 70) // EX_SOFTWARE of sysexits.h
 }
 
 /** Names this start of the machine. */

@@ -1,7 +1,9 @@
 import { incarnation, nodeId } from '../../proto/ids.ts'
+import { diskFullExit } from '../../server/exit-code.ts'
 import { type Network, type RunningServer, startServer } from '../../server/server.ts'
+import { isFull } from '../../server/store/file-io.ts'
 import { collectSeldom } from '../collector.ts'
-import { oneLine } from '../failure.ts'
+import { Failure, oneLine } from '../failure.ts'
 import { type Host, hostAt, type Place } from '../host.ts'
 import { openLog, type ProcessLog } from '../log.ts'
 import { volumeName } from '../volume.ts'
@@ -15,7 +17,7 @@ export interface FileServerCommand extends Place {
 /** What a file server reports with an event alone. Anything else of it is a change of state. */
 const errors: ReadonlySet<string> = new Set(['server.broken'])
 
-/** The process of one file server, started by its supervisor. Resolves when it has stopped, after SIGTERM. */
+/** The process of one file server, started by its supervisor. Resolves when it has stopped, after SIGTERM. @throws Failure */
 export async function fileServer(command: FileServerCommand): Promise<void> {
   collectSeldom()
   const host = hostAt(command)
@@ -38,6 +40,9 @@ export async function fileServer(command: FileServerCommand): Promise<void> {
     host: host.name,
     ...networkOf(host),
     log: (event, fields) => (errors.has(event) ? log.error(event, fields) : log.info(event, fields)),
+  }).catch((error: unknown) => {
+    if (!isFull(error)) throw error
+    throw new Failure(oneLine(error), { exitCode: diskFullExit, cause: error })
   })
   await asked
   await server.close()

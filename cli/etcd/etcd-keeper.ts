@@ -5,7 +5,7 @@ import type { NodeId } from '../../proto/ids.ts'
 import { Endpoints } from '../../server/directory/etcd/endpoints.ts'
 import { Failure, oneLine } from '../failure.ts'
 import type { Log } from '../log.ts'
-import { adoptChild, type Child, lastLine, startChild } from '../up/child.ts'
+import { adoptChild, type Child, type ChildEnd, lastLine, startChild } from '../up/child.ts'
 import { RestartPause } from '../up/restart-pause.ts'
 import { askMembers } from './ask-members.ts'
 import { type Answer, beginning } from './beginning.ts'
@@ -66,7 +66,7 @@ export class EtcdKeeper {
       })
     }
     mkdirSync(etcd.folder, { recursive: true, mode: 0o700 })
-    const onEnd = (reason: string): void => this.#ended(reason)
+    const onEnd = ({ reason }: ChildEnd): void => this.#ended(reason)
     const adopted = adoptChild({ lifeline: this.#lifeline(), mark: dataMark(etcd), onEnd })
     if (adopted === undefined) return this.#begin()
     this.#runs(adopted)
@@ -100,7 +100,7 @@ export class EtcdKeeper {
           args,
           output: this.#options.output,
           lifeline: this.#lifeline(),
-          onEnd: (reason) => this.#ended(reason),
+          onEnd: ({ reason }) => this.#ended(reason),
         })
         this.#runs(child)
         log.info('etcd.started', { pid: child.pid, node: etcd.node })

@@ -19,9 +19,19 @@ export interface ChildPlan {
   /** Where its stdout and stderr go: what a crash leaves, beside the log. */
   readonly output: string
   readonly lifeline: string
-  /** Called once, later, with the reason for a person. Nothing of the process is left to act then (S17). */
-  readonly onEnd: (reason: string) => void
+  /** Called once, later. Nothing of the process is left to act then (S17). */
+  readonly onEnd: (end: ChildEnd) => void
 }
+
+export interface ChildEnd {
+  /** For a person. */
+  readonly reason: string
+  /** undefined: ended by a signal, or another process's child. */
+  readonly exitCode: number | undefined
+}
+
+/** After its files are closed the system has only its exit code to tell. */
+const exitMs = 100
 
 /** Starts it in a session of its own: Ctrl-C in a terminal reaches `up` only. */
 export function startChild(plan: ChildPlan): Child {
@@ -37,14 +47,18 @@ export function startChild(plan: ChildPlan): Child {
   closeSync(output)
   closeSync(writer)
   let over = false
+  let timer: NodeJS.Timeout | undefined
   const end = (reason: string): void => {
     if (over) return
     over = true
+    clearTimeout(timer)
     lifeline.close()
-    plan.onEnd(reason)
+    plan.onEnd({ reason, exitCode: child.exitCode ?? undefined })
   }
-  // Both come; the exit knows more, so the pipe's end gives it a moment's precedence within one turn of the loop.
-  const lifeline = watchLifeline(reader, () => setImmediate(() => end(howItEnded(child))))
+  // Both come; the exit knows more, so the pipe's end gives it a moment's precedence.
+  const lifeline = watchLifeline(reader, () => {
+    timer = setTimeout(() => end(howItEnded(child)), exitMs)
+  })
   child.on('exit', () => end(howItEnded(child)))
   child.on('error', (error) => end(`could not be started: ${error.message}`))
   return { pid: child.pid ?? 0, signal: (signal) => void child.kill(signal) }
@@ -68,7 +82,9 @@ export function adoptChild(
       remedy: `Find it with "fuser ${plan.lifeline}", end it, then run this again`,
     })
   }
-  const lifeline = watchLifeline(reader, () => plan.onEnd('its process has ended'))
+  const lifeline = watchLifeline(reader, () => {
+    plan.onEnd({ reason: 'its process has ended', exitCode: undefined })
+  })
   return {
     pid,
     close: () => lifeline.close(),

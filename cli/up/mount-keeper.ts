@@ -3,7 +3,7 @@ import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
 import type { MountDriver } from '../mount-driver.ts'
 import { newIncarnation } from '../program.ts'
-import { adoptChild, type Child, type ChildPlan, lastLine, startChild } from './child.ts'
+import { adoptChild, type Child, type ChildEnd, type ChildPlan, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
 
 /** From SIGTERM to SIGKILL: the mount waits for those who have files open in it, then aborts; see fs-driver/kernel. */
@@ -45,7 +45,7 @@ export class MountKeeper {
   adopt(): boolean {
     const mark = readMark(this.#file('mark'))
     if (mark === undefined) return false
-    const child = adoptChild({ lifeline: this.#file('alive'), mark, onEnd: (reason) => this.#ended(reason) })
+    const child = adoptChild({ lifeline: this.#file('alive'), mark, onEnd: (end) => this.#ended(end) })
     if (child === undefined) return false
     if (!mark.endsWith(`:${this.#options.dir}`)) {
       child.signal('SIGTERM') // it was mounted elsewhere then
@@ -70,7 +70,7 @@ export class MountKeeper {
       ],
       output: this.#output(),
       lifeline: this.#file('alive'),
-      onEnd: (reason) => this.#ended(reason),
+      onEnd: (end) => this.#ended(end),
     }
     this.#child = startChild(plan)
     log.info('mount.started', { pid: this.#child.pid })
@@ -92,11 +92,11 @@ export class MountKeeper {
     clearTimeout(timer)
   }
 
-  #ended(reason: string): void {
+  #ended({ reason, exitCode }: ChildEnd): void {
     this.#child = undefined
     for (const tell of this.#onceEnded.splice(0)) tell()
     if (this.#stopping) return
-    const unmounted = reason.endsWith('exit code 0')
+    const unmounted = exitCode === 0
     const said = unmounted ? 'it was unmounted' : [reason, lastLine(this.#output())].join(': ')
     this.#options.log.info('mount.ended', { dir: this.#options.dir, reason: said })
     this.#options.onEnd({ reason: said, unmounted })

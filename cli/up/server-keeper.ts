@@ -3,7 +3,7 @@ import { type Incarnation, incarnation, type NodeId } from '../../proto/ids.ts'
 import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
 import { newIncarnation } from '../program.ts'
-import { adoptChild, type Child, lastLine, startChild } from './child.ts'
+import { adoptChild, type Child, type ChildEnd, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
 import { RestartPause } from './restart-pause.ts'
 
@@ -23,7 +23,7 @@ export interface KeeperOptions {
   /** That process has ended, and nothing of it is left to act. */
   readonly onEnd: (node: NodeId, incarnation: Incarnation) => void
   /** Asked when a server has ended by itself. */
-  readonly restart: () => boolean
+  readonly restart: (exitCode: ChildEnd['exitCode']) => boolean
 }
 
 interface Running {
@@ -77,7 +77,7 @@ export class ServerKeeper {
     const mark = readMark(this.#markFile())
     if (mark === undefined) return false
     const former = incarnation(mark)
-    const onEnd = (reason: string): void => this.#ended(former, reason)
+    const onEnd = (end: ChildEnd): void => this.#ended(former, end)
     const child = adoptChild({ lifeline: this.#lifeline(), mark: former, onEnd })
     if (child === undefined) {
       this.#options.onEnd(this.node, former)
@@ -100,7 +100,7 @@ export class ServerKeeper {
       env: { UV_THREADPOOL_SIZE: poolThreads },
       output: this.#output(),
       lifeline: this.#lifeline(),
-      onEnd: (reason) => this.#ended(fresh, reason),
+      onEnd: (end) => this.#ended(fresh, end),
     })
     this.#begin({ incarnation: fresh, child, startedAt: performance.now() })
     log.info('server.started', { node, pid: child.pid, incarnation: fresh })
@@ -133,7 +133,7 @@ export class ServerKeeper {
     this.#reason = ''
   }
 
-  #ended(of: Incarnation, reason: string): void {
+  #ended(of: Incarnation, { reason, exitCode }: ChildEnd): void {
     const { node, log, onEnd, restart } = this.#options
     if (this.#running?.incarnation !== of) return
     const livedMs = performance.now() - this.#running.startedAt
@@ -145,7 +145,7 @@ export class ServerKeeper {
     else log.error('server.ended', { node, incarnation: of, reason: this.#reason })
     onEnd(node, of)
     for (const tell of this.#onceEnded.splice(0)) tell()
-    if (asked || !restart()) return
+    if (asked || !restart(exitCode)) return
     this.#pause.ended(livedMs)
     this.#restartTimer = setTimeout(() => void this.start(), this.#pause.next())
   }

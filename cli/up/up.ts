@@ -12,6 +12,7 @@ import type { Incarnation, NodeId } from '../../proto/ids.ts'
 import type { Versioned } from '../../replication/record.ts'
 import { type Directory, DirectoryUnavailable } from '../../server/directory/directory.ts'
 import { directoryService } from '../../server/directory/service.ts'
+import { diskFullExit } from '../../server/exit-code.ts'
 import { type Listener, listenAt, peersAt } from '../../server/rpc/listener.ts'
 import { Failure, oneLine } from '../failure.ts'
 import type { Host } from '../host.ts'
@@ -41,6 +42,7 @@ export interface UpOptions {
   readonly servers: readonly NodeId[]
   /** A machine alone: whoever becomes a mirror has its process here, too. */
   readonly everyMember?: true
+  /** Servers that end by themselves are started again. One whose disk was full is in any case: it may have room by then. */
   readonly restart: () => boolean
   /** Ends this whole `up`, the mount included. Called by `banyan down`; must not throw. */
   readonly onDown: () => Promise<void>
@@ -253,7 +255,8 @@ export class Up implements Control {
   #newKeeper(node: NodeId): ServerKeeper {
     const { host, log } = this.#options
     const onEnd = (ended: NodeId, incarnation: Incarnation): void => this.#onEnd(ended, incarnation)
-    const restart = (): boolean => !this.#stopping && this.#keepers.has(node) && this.#options.restart()
+    const restart = (exitCode: number | undefined): boolean =>
+      !this.#stopping && this.#keepers.has(node) && (exitCode === diskFullExit || this.#options.restart())
     return new ServerKeeper({ node, host, log, onEnd, restart })
   }
 

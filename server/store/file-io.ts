@@ -34,8 +34,15 @@ export function readAll(fd: number, length: number, at: number): Buffer {
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 
-/** No room: also a quota, and a file longer than the file system can hold. */
-export const isFull = (error: unknown): boolean => ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(codeOf(error) ?? '')
+/** No room, or caused by that: also a quota, and a file longer than the file system can hold. */
+export function isFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = codeOf(error)
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') return true
+  // LevelDB passes on the system's words alone (strerror(3)).
+  if (code === 'LEVEL_IO_ERROR' && /No space left on device|Disk quota exceeded/.test(error.message)) return true
+  return isFull(error.cause)
+}
 
 /** Names made and taken away in a directory are on the disk afterwards. */
 export async function syncDirectory(path: string): Promise<void> {

@@ -34,7 +34,7 @@ export class KeyState implements View {
     this.#dir = dir
   }
 
-  /** @throws when another process has it open */
+  /** @throws when another process has it open, or the disk does not let it be opened */
   static async open(dir: string): Promise<KeyState> {
     const db: Database = new Level(dir, {
       keyEncoding: 'buffer',
@@ -47,10 +47,11 @@ export class KeyState implements View {
       await db.open()
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined
-      if (codeOf(cause) !== 'LEVEL_LOCKED') throw error
-      throw new Error(`${dir} is in use by another process. Nothing was changed. Stop that one first.`, {
-        cause: error,
-      })
+      const why =
+        codeOf(cause) === 'LEVEL_LOCKED'
+          ? 'is in use by another process. Nothing was changed. Stop that one first.'
+          : `can't be opened: ${cause instanceof Error ? cause.message : String(error)}`
+      throw new Error(`${dir} ${why}`, { cause: error })
     }
     return new KeyState(db, dir)
   }

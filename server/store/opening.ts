@@ -4,6 +4,7 @@ import type { Epoch, Seq } from '../../proto/ids.ts'
 import type { Log, Opened } from '../../replication/ports.ts'
 import { Blobs } from './blobs.ts'
 import { decodeBody } from './body.ts'
+import { isFull } from './file-io.ts'
 import { Folds } from './folds.ts'
 import { Journal, type JournalFound } from './journal.ts'
 import type { IsSound } from './key-slices.ts'
@@ -48,14 +49,25 @@ export async function openStore(dir: string, options: OpeningOptions): Promise<O
   if (existsSync(metaPath))
     MetaFile.open(metaPath).close() // a newer format: before anything is touched
   else refuseForeign(dir)
-  const keys = await KeyState.open(join(dir, 'state'))
+  const gauge = new SpaceGauge(dir, options.limits.reserveBytes)
+  const keys = await openKeys(join(dir, 'state'), gauge)
   try {
     demandLongBlobs(dir)
     const meta = existsSync(metaPath) ? MetaFile.open(metaPath) : newMeta(metaPath, options.bootId)
-    return await openLocked(dir, options, keys, meta)
+    return await openLocked(dir, options, { keys, meta, gauge })
   } catch (error) {
     await keys.close()
     throw error
+  }
+}
+
+/** A store must be opened on a full disk, too: else nothing in it could be removed. */
+async function openKeys(path: string, gauge: SpaceGauge): Promise<KeyState> {
+  try {
+    return await KeyState.open(path)
+  } catch (error) {
+    if (!isFull(error) || !gauge.dropBallast()) throw error
+    return await KeyState.open(path)
   }
 }
 
@@ -83,14 +95,17 @@ const newMeta = (path: string, bootId: string): MetaFile =>
     resyncSteps: 0,
   })
 
-async function openLocked(dir: string, options: OpeningOptions, keys: KeyState, meta: MetaFile): Promise<OpenedStore> {
+async function openLocked(
+  dir: string,
+  options: OpeningOptions,
+  { keys, meta, gauge }: Pick<Parts, 'gauge' | 'keys' | 'meta'>,
+): Promise<OpenedStore> {
   const { log, limits, isSound, bootId } = options
   const hostDown = !meta.meta.clean && meta.meta.bootId !== bootId
   const found = Journal.open(join(dir, 'journal'), limits.segmentBytes)
   const { journal } = found
   const position = readPosition(keys)
   const staging = Staging.open(join(dir, 'staging'), limits.chunkBytes)
-  const gauge = new SpaceGauge(dir, limits.reserveBytes)
   const makeRoom = () => {
     staging.shrink()
     return gauge.dropBallast()

@@ -114,6 +114,7 @@ export class StateWriter {
     const startedAt = performance.now()
     await journal.sync()
     this.#delayMs = Math.max(this.#parts.limits.writeDelayMs, (performance.now() - startedAt) * syncShare)
+    await this.#room() // others may have taken it meanwhile
     await keys.write([[positionKey, position]])
     if (reached !== undefined) resync?.stored(reached)
     sums.trim()

@@ -68,6 +68,9 @@ void t.test('planted faults among files made, moved and removed are found, each'
   t.match(churnFaults(lost, record), ['churn-a/moved/3 is lost'])
   t.match(churnFaults(right().set('churn-a/moved/4', ''), record)[0], /though it was moved or removed/)
   t.match(churnFaults(right().set('churn-a/moved/3', churnContents(4)), record)[0], /other bytes/)
+  const empty = { ...record, names: { 'churn-a/made/5': 0 } }
+  t.same(churnFaults(new Map([['churn-a/made/5', '']]), empty), [])
+  t.match(churnFaults(new Map([['churn-a/made/5', churnContents(5)]]), empty)[0], /other bytes/)
 })
 
 const access = (kind: 'read' | 'write', value: number, start: number, end: number): Access => ({

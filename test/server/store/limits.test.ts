@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Touched } from '../../../replication/work.ts'
 import { encodeBody } from '../../../server/store/body.ts'
+import { isFull } from '../../../server/store/file-io.ts'
 import { MetaFile } from '../../../server/store/meta-file.ts'
 import { VolumeStore } from '../../../server/store/volume-store.ts'
 import { waitFor } from '../../fixtures/wait.ts'
@@ -19,9 +20,9 @@ function sizeOf(dir: string): number {
 }
 
 /** A file system of its own, of so many MiB. */
-async function smallDisk(t: Test, mebibytes: number): Promise<string> {
+async function smallDisk(t: Test, mebibytes: number, inodes = 1000): Promise<string> {
   const dir = await newDir(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'banyan-test', dir])
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m,nr_inodes=${inodes}`, 'banyan-test', dir])
   t.teardown(() => execFileSync('umount', ['-l', dir]))
   return dir
 }
@@ -133,6 +134,43 @@ void t.test('what is committed waits for level while somebody else has filled th
   t.match(store.opened, { last: { seq: last.seq }, applied: last.seq, amnesia: false })
   t.ok(store.committed.get(key('n499')))
 })
+
+void t.test(
+  'a store that finds the disk full all the same fails as full, and is whole when there is room',
+  async (t) => {
+    const disk = await smallDisk(t, 256)
+    const dir = join(disk, 'store')
+    const failures: Error[] = []
+    const limits = { writeDelayMs: 5, reserveBytes: 1 << 20 }
+    let store = await openStore(t, dir, { limits, onFailure: (error) => failures.push(error) })
+    // There is room for bytes, which is looked at before, but for no further file: level must begin one after 16 MiB.
+    const fillers = join(disk, 'fillers')
+    mkdirSync(fillers)
+    t.throws(() => {
+      for (let index = 0; ; index++) writeFileSync(join(fillers, String(index)), '')
+    }, /ENOSPC/)
+    let { last } = store.opened
+    await waitFor(
+      () => {
+        if (failures.length > 0) return true
+        const entry = entryAfter(store, last, epoch(1), encodeBody([put(`n${last.seq + 1}`, 'x'.repeat(100_000))]))
+        t.equal(store.append(entry), 'appended')
+        store.commit(entry.seq)
+        last = entry
+        return undefined
+      },
+      { what: 'level to need another file', limitMs: 30_000, everyMs: 1 },
+    )
+    t.ok(isFull(failures[0]), String(failures[0]))
+    await store.close().catch(() => undefined)
+    const refused = await VolumeStore.open(dir, { ...quiet, limits }).catch((error: unknown) => error)
+    t.ok(isFull(refused), String(refused))
+    rmSync(fillers, { recursive: true })
+    store = await openStore(t, dir, { limits })
+    t.match(store.opened, { last: { seq: last.seq }, applied: last.seq, amnesia: false })
+    for (let at = 1; at <= last.seq; at++) if (!store.committed.get(key(`n${at}`))) t.fail(`n${at} is lost`)
+  },
+)
 
 void t.test('the journal stays bounded, and what is dropped is known as touched', async (t) => {
   const dir = join(await newDir(t), 'store')
