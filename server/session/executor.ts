@@ -24,6 +24,7 @@ import {
   type WallClock,
 } from './ports.ts'
 import { RecordingView } from './recording-view.ts'
+import { successorWithRoom } from './space.ts'
 
 export interface ExecutorPorts {
   readonly replica: ReplicaPort
@@ -117,7 +118,7 @@ export class Executor {
     const { nowNs, locks, log } = this.#ports
     const { caller, operation, session } = change
     try {
-      const freeBytes = grows(operation) ? this.#freeFor(operation) : undefined
+      const freeBytes = this.#freeFor(operation)
       if (freeBytes !== undefined && freeBytes <= 0) throw new FsError('ENOSPC', 'a member has too little space left')
       const at = { nowNs: nowNs(), session, freeBytes, source, mayHold: this.#mayHold(change) }
       const isLock = operation.$case === 'lock'
@@ -134,10 +135,14 @@ export class Executor {
     }
   }
 
-  /** What is kept for holds is there for what was held back. */
-  #freeFor(operation: FileCall): number {
+  /**
+   * Undefined: however much there is. What was held back has been answered. There is room kept for it; where somebody else
+   * has taken that meanwhile, the member without room loses its place instead.
+   */
+  #freeFor(operation: FileCall): number | undefined {
     const { freeBytes, holds } = this.#ports
-    return holdsUsedBy(operation).length === 0 ? freeBytes() - holds.reservedBytes : freeBytes()
+    if (!grows(operation) || holdsUsedBy(operation).length > 0) return undefined
+    return freeBytes() - holds.reservedBytes
   }
 
   #mayHold({ operation, session }: Change): boolean {
@@ -177,14 +182,13 @@ export class Executor {
     return { kind: 'done', errno: last.errno, reply, position: commits.here }
   }
 
-  /** The journal takes no more here: another member may go on; alone, the client must know. */
+  /** The journal takes no more here: another member may go on, if it has more room; else the client must know. */
   #full(): Attempt {
     const { replica, log } = this.#ports
-    const own = replica.primary()
-    const other = replica.status().members.find((member) => member.state === 'in-sync' && member.node !== own)
-    log('store.full', { handOverTo: other?.node })
-    if (other === undefined) return this.#refusal('ENOSPC')
-    replica.handOver(other.node)
+    const successor = successorWithRoom(replica)
+    log('store.full', { handOverTo: successor })
+    if (successor === undefined) return this.#refusal('ENOSPC')
+    replica.handOver(successor)
     return { kind: 'elsewhere' }
   }
 

@@ -1,3 +1,4 @@
+import type { NodeId } from '../../proto/ids.ts'
 import type { Space } from '../../replication/ports.ts'
 import type { ReplicaPort } from './ports.ts'
 
@@ -12,6 +13,20 @@ const reserveBytesMin = 16 << 20
 /** Of one member's disk. */
 export const reserveOf = ({ totalBytes }: Pick<Space, 'totalBytes'>): number =>
   Math.max(Math.min(Math.floor(totalBytes / 8), reserveBytesMax), reserveBytesMin)
+
+/** Two members on disks that are equally full must not send a change to and fro. */
+const moreBytes = 4 << 20
+
+/** The in-sync member with the most room, if that is clearly more than this primary's; one that has not said it may have. */
+export function successorWithRoom(replica: Pick<ReplicaPort, 'primary' | 'status'>): NodeId | undefined {
+  const own = replica.primary()
+  const { members } = replica.status()
+  const roomOf = (member: (typeof members)[number] | undefined): number => member?.space?.freeBytes ?? moreBytes
+  const wanted = moreBytes + (members.find(({ node }) => node === own)?.space?.freeBytes ?? 0)
+  return members
+    .filter((member) => member.state === 'in-sync' && member.node !== own && roomOf(member) >= wanted)
+    .toSorted((a, b) => roomOf(b) - roomOf(a))[0]?.node
+}
 
 /** What the volume may still take: the space of the smallest in-sync member, without the reserve. */
 export class VolumeSpace {

@@ -108,6 +108,28 @@ void t.test('growth ends with ENOSPC, removal goes on', async (t) => {
   t.equal(errnoOf(await executor.execute(change(rmdir, { seq: 3n }))), 0)
 })
 
+void t.test('what was held back is not refused for want of room: it was answered', async (t) => {
+  const memory = volume()
+  memory.alone = true
+  let room = true
+  const executor = memory.executor({ hasSpace: () => room })
+  const hold = 77n
+  const create: FileCall = {
+    $case: 'create',
+    value: { parent: 1n, name: Buffer.from('f'), mode: 0o644, umask: 0, flags: 1, take: hold },
+  }
+  const made = await executor.execute(change(create))
+  if (made.kind !== 'done' || made.reply?.$case !== 'entry') return t.fail('it was not created')
+  t.equal(made.reply.value.hold, hold)
+  const ino = made.reply.value.attributes?.ino ?? 0n
+  room = false
+  const value = { ino, offset: 0n, data: Buffer.from('answered'), append: false, killPrivileges: false }
+  const written = async (seq: bigint, under: object): Promise<number | string> =>
+    errnoOf(await executor.execute(change({ $case: 'write', value: { ...value, ...under } }, { seq })))
+  t.equal(await written(2n, { hold }), 0)
+  t.equal(await written(3n, {}), errnos.ENOSPC)
+})
+
 void t.test('a primary whose journal is full hands over; alone it says ENOSPC', async (t) => {
   const memory = volume()
   memory.outcome = 'full'
