@@ -111,11 +111,12 @@ function addMount(banyan: Command): void {
     .option('--read-only', 'nothing can be changed through it (EROFS)')
     .addOption(driverOption())
     .addOption(new Option('--mark <mark>').hideHelp())
+    .addOption(new Option('--lifeline <file>').hideHelp())
     .addHelpText('after', example('banyan mount /mnt/second --provider s2', 'a mount that asks s2 only'))
-    .action(async (dir: string, options: Place & MountFlags) => {
+    .action(async (dir: string, options: Place & MountFlags & { mark?: string; lifeline?: string }) => {
       const { mount } = await import('./commands/mount.ts')
-      const { provider, driver, readOnly = false, ...place } = options
-      await mount({ ...place, dir, provider, driver, readOnly })
+      const { provider, driver, readOnly = false, mark, lifeline, ...place } = options
+      await mount({ ...place, dir, provider, driver, readOnly, mark, lifeline })
     })
 }
 

@@ -1,7 +1,11 @@
+import { closeSync } from 'node:fs'
 import path from 'node:path'
+import { heritage } from '../../fs-driver/kernel/bond.ts'
+import type { MountOptions } from '../../fs-driver/kernel/supervisor.ts'
 import { ControlClient, withControl } from '../control-client.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { type Host, hostAt, type Place, runningHost } from '../host.ts'
+import { newLifeline } from '../liveness.ts'
 import { openLog } from '../log.ts'
 import { removeMemoryFolder } from '../memory-folder.ts'
 import { type MountDriver, supervise } from '../mount-driver.ts'
@@ -17,33 +21,37 @@ export interface MountCommand extends Place {
   readonly driver: MountDriver
   /** Whoever would change something in it gets EROFS. */
   readonly readOnly: boolean
+  /** Of a supervisor that must find the process: a word that no other process has on its command line, and its lifeline. */
+  readonly mark: string | undefined
+  readonly lifeline: string | undefined
 }
 
-/** Mounts, and resolves when the mount is gone: unmounted by somebody, or by SIGINT or SIGTERM to us. @throws Failure */
+/**
+ * Mounts, or keeps the mount whose driver has started us because its supervisor has died. Resolves when the mount is gone:
+ * unmounted by somebody, or by SIGINT or SIGTERM to us. @throws Failure
+ */
 export async function mount(command: MountCommand): Promise<void> {
-  mustBeAbleToMount(command.dir, command.driver)
-  // One of several hosts mounts by itself: its directory is not in its supervisor, or on another host.
+  const left = heritage()
   const host = hostAt(command)
-  if (host.member === undefined) runningHost(command)
   const { state } = host
-  prepareStateFolder(state)
+  if (left === undefined) await mustBePossible(command, host)
+  else if (command.lifeline !== undefined) closeSync(newLifeline(command.lifeline).reader) // the former's has ended with it
   const settings = host.settings.read()
-  if (command.provider !== undefined) await mustBeServer(host, command.provider)
   const dir = mountPoint(command.dir)
   const name = mountName(dir)
   const log = openLog(state.log(name), name, settings.log.level)
   const watch = watchSettings(host.settings, log, (next) => log.setLevel(next.log.level))
-  const drive = ['drive', dir, ...host.args, '--owner', String(process.pid), '--driver', command.driver]
-  if (command.provider !== undefined) drive.push('--provider', command.provider)
-  if (command.readOnly) drive.push('--read-only')
-  const mounted = await supervise(command.driver, {
+  const drive = ['drive', ...wordsOf(command, host, dir), '--owner', String(process.pid)]
+  const options: MountOptions = {
     dir,
     name: 'banyan',
     readOnly: command.readOnly,
     driverCommand: [process.execPath, ...banyanArgs(...drive)],
+    successor: [process.execPath, ...banyanArgs('mount', ...wordsOf(command, host, dir), ...marksOf(command))],
     leaseFile: mountFile(state, dir, 'leases'),
     log,
-  }).catch((error: unknown) => {
+  }
+  const mounted = await supervise(command.driver, options, left).catch((error: unknown) => {
     throw new Failure(oneLine(error), { cause: error })
   })
   const control = new ControlClient(host)
@@ -56,7 +64,7 @@ export async function mount(command: MountCommand): Promise<void> {
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, unmount)
   const umount = command.driver === 'plain' ? 'umount' : 'fusermount -u'
-  const how = command.readOnly ? 'Mounted read-only' : 'Mounted'
+  const how = left !== undefined ? 'Kept mounted' : command.readOnly ? 'Mounted read-only' : 'Mounted'
   console.log(`${how} at ${mounted.dir} (process ${process.pid}). Ctrl-C, or "${umount} ${mounted.dir}", ends it.`)
   const end = await mounted.ended
   registration.close()
@@ -71,6 +79,25 @@ export async function mount(command: MountCommand): Promise<void> {
     })
   }
 }
+
+/** What a mount needs of its host. @throws Failure */
+async function mustBePossible(command: MountCommand, host: Host): Promise<void> {
+  mustBeAbleToMount(command.dir, command.driver)
+  // One of several hosts mounts by itself: its directory is not in its supervisor, or on another host.
+  if (host.member === undefined) runningHost(command)
+  prepareStateFolder(host.state)
+  if (command.provider !== undefined) await mustBeServer(host, command.provider)
+}
+
+/** What its processes are told of a mount. */
+const wordsOf = ({ driver, provider, readOnly }: MountCommand, host: Host, dir: string): readonly string[] => [
+  ...[dir, ...host.args, '--driver', driver],
+  ...(provider === undefined ? [] : ['--provider', provider]),
+  ...(readOnly ? ['--read-only'] : []),
+]
+
+const marksOf = ({ lifeline, mark }: MountCommand): readonly string[] =>
+  lifeline === undefined || mark === undefined ? [] : ['--mark', mark, '--lifeline', lifeline]
 
 /** @throws Failure */
 async function mustBeServer(host: Host, name: string): Promise<void> {

@@ -152,7 +152,9 @@ export function assemble(volumes: readonly Asked[], mounts: readonly MountState[
   return {
     volumes: volumes.map((volume) => volumeView(volume, volumes[0]?.record)),
     mounts: mounts.map(({ path, pid }) => {
-      const session = sessions.find((one) => one.host === host && one.pid === pid && one.path === path)
+      // Of a process that keeps the mount in place of another one its driver's sessions do not know.
+      const here = sessions.filter((one) => one.host === host && one.path === path)
+      const session = here.find((one) => one.pid === pid) ?? here.find((one) => one.provider !== '')
       return { path, pid, provider: session?.provider || null }
     }),
   }

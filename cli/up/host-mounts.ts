@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { RestartPause } from '../../fs-driver/restart-pause.ts'
 import type { MountConfig } from '../config/host-config.ts'
 import { oneLine } from '../failure.ts'
 import type { Host } from '../host.ts'
@@ -6,7 +7,6 @@ import type { Log } from '../log.ts'
 import { mountName } from '../mount-name.ts'
 import { clearMountPoint, mountPoint } from '../preflight.ts'
 import { MountKeeper } from './mount-keeper.ts'
-import { RestartPause } from './restart-pause.ts'
 
 /** Between the end of a mount that nobody asked for and the next attempt: doubled each time, the first again once it stood. */
 const restarts = { firstMs: 500, maxMs: 30_000, healthyMs: 60_000 }

@@ -1,4 +1,6 @@
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { probeMount } from '../../fs-driver/kernel/mount.ts'
 import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
 import type { MountDriver } from '../mount-driver.ts'
@@ -8,6 +10,11 @@ import { readMark, writeMark } from './mark-file.ts'
 
 /** From SIGTERM to SIGKILL: the mount waits for those who have files open in it, then aborts; see fs-driver/kernel. */
 const stopMs = 20_000
+/** One that was killed is followed by another, which does no better. */
+const roundsMax = 3
+/** A driver sees at once that its supervisor has died; another one is there within a second or two. */
+const seekMs = 10_000
+const seekAgainMs = 100
 
 export interface MountKeeperOptions {
   readonly dir: string
@@ -27,6 +34,8 @@ export class MountKeeper {
   readonly #options: MountKeeperOptions
   #child: Child | undefined
   #stopping = false
+  /** Ends when it is known whether there is another process for the mount; then that is `#child`. */
+  #seeking: Promise<boolean> = Promise.resolve(false)
   #onceEnded: (() => void)[] = []
 
   constructor(options: MountKeeperOptions) {
@@ -64,7 +73,7 @@ export class MountKeeper {
     writeMark(this.#file('mark'), mark)
     const plan: ChildPlan = {
       args: [
-        ...['mount', dir, ...host.args, '--driver', driver, '--mark', mark],
+        ...['mount', dir, ...host.args, '--driver', driver, '--mark', mark, '--lifeline', this.#file('alive')],
         ...(provider === undefined ? [] : ['--provider', provider]),
         ...(readOnly ? ['--read-only'] : []),
       ],
@@ -79,8 +88,14 @@ export class MountKeeper {
   /** Resolves when it is unmounted and its process has ended. */
   async stop(): Promise<void> {
     this.#stopping = true
-    const child = this.#child
-    if (child === undefined) return
+    for (let round = 0; round < roundsMax; round++) {
+      await this.#seeking
+      if (this.#child === undefined) return
+      await this.#stop(this.#child)
+    }
+  }
+
+  async #stop(child: Child): Promise<void> {
     const ended = new Promise<void>((resolve) => void this.#onceEnded.push(resolve))
     child.signal('SIGTERM')
     child.signal('SIGCONT')
@@ -94,12 +109,32 @@ export class MountKeeper {
 
   #ended({ reason, exitCode }: ChildEnd): void {
     this.#child = undefined
-    for (const tell of this.#onceEnded.splice(0)) tell()
-    if (this.#stopping) return
     const unmounted = exitCode === 0
-    const said = unmounted ? 'it was unmounted' : [reason, lastLine(this.#output())].join(': ')
-    this.#options.log.info('mount.ended', { dir: this.#options.dir, reason: said })
-    this.#options.onEnd({ reason: said, unmounted })
+    this.#seeking = unmounted
+      ? Promise.resolve(false)
+      : this.#seek().catch((error: unknown) => {
+          this.#options.log.error('mount.not-adopted', { dir: this.dir, error })
+          return false
+        })
+    for (const tell of this.#onceEnded.splice(0)) tell()
+    void this.#seeking.then((found) => {
+      if (found || this.#stopping) return
+      const said = unmounted ? 'it was unmounted' : [reason, lastLine(this.#output())].join(': ')
+      this.#options.log.info('mount.ended', { dir: this.#options.dir, reason: said })
+      this.#options.onEnd({ reason: said, unmounted })
+    })
+  }
+
+  /** Where the process alone has died, the mount's driver starts another one (Bond), and that is taken over. */
+  async #seek(): Promise<boolean> {
+    const until = performance.now() + seekMs
+    while (performance.now() < until) {
+      if (this.adopt()) return true
+      if ((await probeMount(this.dir)) !== 'alive') return false
+      await delay(seekAgainMs)
+    }
+    this.#options.log.error('mount.not-adopted', { dir: this.dir, afterMs: seekMs })
+    return false
   }
 
   #file(ending: string): string {

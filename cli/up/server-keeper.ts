@@ -1,11 +1,11 @@
 import path from 'node:path'
+import { RestartPause } from '../../fs-driver/restart-pause.ts'
 import { type Incarnation, incarnation, type NodeId } from '../../proto/ids.ts'
 import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
 import { newIncarnation } from '../program.ts'
 import { adoptChild, type Child, type ChildEnd, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
-import { RestartPause } from './restart-pause.ts'
 
 /** From SIGTERM to SIGKILL: a server flushes and says goodbye; a disk may be slow. */
 const stopMs = 10_000

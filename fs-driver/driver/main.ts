@@ -1,5 +1,6 @@
 import { Coherence } from '../cache/coherence.ts'
 import { MovedInodes } from '../cache/moved-inodes.ts'
+import { Bond } from '../kernel/bond.ts'
 import { Device } from '../kernel/device.ts'
 import type { LeaseFile } from '../kernel/lease-file.ts'
 import { Notifier } from '../kernel/notifier.ts'
@@ -88,7 +89,9 @@ export async function runDriver(options: RunDriver): Promise<void> {
   })
   // Before anything is answered, and once: each RESEND brings all that is unanswered again.
   if (resend) device.notify({ kind: 'RESEND' })
+  const bond = Bond.ofThisProcess(log)
   const end = await device.serve((frame, length) => drivers.onMessage(frame, length))
+  bond?.close()
   log.info('kernel.connection-ended', { how: end, unanswered: drivers.inFlight })
   await Promise.all(all.map(({ writeBehind }) => writeBehind.end()))
   await Promise.all(all.map(async ({ accessTimes }) => await accessTimes?.close()))

@@ -1,10 +1,13 @@
+import { Socket } from 'node:net'
 import type { Handlers } from 'fuse-native'
+import { bondFd, onceDead } from '../kernel/bond.ts'
 import { mountAt } from '../kernel/mount-table.ts'
 import type { Log } from '../log.ts'
 import type { FileClient } from '../router/file-client.ts'
 import { readOnlyClient } from '../router/read-only-client.ts'
 import { handlersOf } from './handlers.ts'
 import type { OpenFiles } from './open-files.ts'
+import { fusermount } from './supervisor.ts'
 import { Tree } from './tree.ts'
 
 /** Nobody tells this process that the mount has gone: it looks. */
@@ -37,6 +40,11 @@ export async function runNativeDriver({ dir, client, readOnly, files, log }: Run
   const tree = new Tree(readOnly ? readOnlyClient(client) : client, caller)
   await mountNative({ dir, readOnly }, handlersOf({ tree, files, log }))
   log.info('native.mounted', { dir })
+  // Nobody else could end it in its user's name.
+  onceDead(new Socket({ fd: bondFd }), () => {
+    log.error('supervisor.died', { dir })
+    void fusermount('-uz', dir)
+  })
   await new Promise<void>((resolve) => {
     const timer = setInterval(() => {
       if (mountAt(dir) !== undefined) return

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { bondFd } from '../kernel/bond.ts'
 import { canonicalMountPoint, prepareMountPoint } from '../kernel/mount.ts'
 import { mountAt } from '../kernel/mount-table.ts'
 import { runProgram } from '../kernel/program.ts'
@@ -36,7 +37,7 @@ class NativeSupervisor implements Mounted {
     this.dir = dir
     const [command = '', ...args] = driverCommand
     this.#child = spawn(command, args, {
-      stdio: ['ignore', 'inherit', 'pipe'],
+      stdio: ['ignore', 'inherit', 'pipe', 'ignore', 'pipe'],
       env: { ...process.env, ...env },
       cwd: '/',
       detached: true, // Ctrl-C is for us: the driver ends when the mount has ended
@@ -45,6 +46,7 @@ class NativeSupervisor implements Mounted {
       this.#said = (this.#said + text).slice(-2000)
       process.stderr.write(text)
     })
+    this.#child.stdio[bondFd]?.on('error', () => {}) // its exit tells
     log.info('driver.started', { dir, pid: this.#child.pid })
     this.ended = new Promise((resolve) => {
       const end = (code: number | null): void => {
@@ -86,7 +88,7 @@ class NativeSupervisor implements Mounted {
 }
 
 /** @returns whether it did what it was asked */
-async function fusermount(how: '-u' | '-uz', dir: string): Promise<boolean> {
+export async function fusermount(how: '-u' | '-uz', dir: string): Promise<boolean> {
   if (mountAt(dir) === undefined) return true
   const { code } = await runProgram('fusermount', [how, '--', dir], { limitMs: unmountLimitMs })
   return code === 0

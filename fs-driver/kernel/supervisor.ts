@@ -1,7 +1,7 @@
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
 import type { Log } from '../log.ts'
+import { deviceFd, type Heritage, type Succession, successionVariable } from './bond.ts'
 import { closeDevice, openDevice } from './device.ts'
+import { type DriverExit, DriverProcess } from './driver-process.ts'
 import { LeaseWatch } from './lease-watch.ts'
 import {
   abortConnection,
@@ -16,9 +16,6 @@ import { mountAt } from './mount-table.ts'
 
 /** Set to 1 in the environment of a driver that takes over from one that died: it must have requests sent again. */
 export const resendVariable = 'BANYAN_DRIVER_RESEND'
-/** Where the driver finds the connection. */
-export const deviceFd = 3
-
 /**
  * Two of the pool's threads wait in reads of /dev/fuse; the rest are for files and level. Node reads it only at the
  * start of a process.
@@ -41,18 +38,14 @@ export interface MountOptions {
   readonly readOnly?: boolean
   /** The driver's program and arguments; it calls runDriver with descriptor `deviceFd`. */
   readonly driverCommand: readonly string[]
+  /** What the driver starts when this process dies: a program that calls takeOverMount. Without it, nothing. */
+  readonly successor?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   /** Where the driver says what the kernel has by leases (LeaseFile): watched, in case it stops. */
   readonly leaseFile?: string
   readonly log: Log
   /** A driver died and another one takes its place; `pid` is the dead one. */
   readonly onDriverExit?: (exit: DriverExit) => void
-}
-
-export interface DriverExit {
-  readonly pid: number
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
 }
 
 export interface Mounted {
@@ -74,7 +67,7 @@ export type MountEnd = 'unmounted' | 'given-up'
 
 /**
  * Mounts, and keeps a driver running for as long as the mount exists. This process holds the connection, so a driver
- * may die without anybody noticing. It must itself never use the mount.
+ * may die without anybody noticing; the driver holds it, too, and so may this process. It must itself never use the mount.
  *
  * @throws Error, in a sentence for the user
  */
@@ -84,11 +77,16 @@ export async function superviseMount(options: MountOptions): Promise<Mounted> {
   const fd = openDevice()
   try {
     const connection = await mountDevice(fd, { dir, name: options.name, readOnly: options.readOnly ?? false })
-    return new Supervisor({ ...options, dir }, fd, connection)
+    return new Supervisor({ ...options, dir }, { fd, connection })
   } catch (error) {
     closeDevice(fd)
     throw error
   }
+}
+
+/** Keeps the mount of a driver whose supervisor has died, and which has started this process for that. */
+export function takeOverMount(options: MountOptions, { connection, driver }: Heritage): Mounted {
+  return new Supervisor(options, { fd: deviceFd, connection, driver })
 }
 
 class Supervisor implements Mounted {
@@ -98,16 +96,17 @@ class Supervisor implements Mounted {
   readonly #fd: number
   readonly #connection: number
   readonly #watch: LeaseWatch | undefined
-  #child: ChildProcess
-  /** Of `#child`; what comes after the first call is passed over. */
-  #childEnded: (code: number | null, signal: NodeJS.Signals | null) => void = () => {}
+  #driver: DriverProcess
   #deaths: number[] = []
   #ending = false
   /** The mount is gone, and the descriptor closed: its number may be another file's. */
   #over = false
   #end: (how: MountEnd) => void = () => {}
 
-  constructor(options: MountOptions, fd: number, connection: number) {
+  constructor(
+    options: MountOptions,
+    { fd, connection, driver }: { readonly fd: number; readonly connection: number; readonly driver?: number },
+  ) {
     this.dir = options.dir
     this.#options = options
     this.#fd = fd
@@ -115,21 +114,25 @@ class Supervisor implements Mounted {
     this.ended = new Promise((resolve) => {
       this.#end = resolve
     })
-    this.#child = this.#spawn({ resend: false })
     const { leaseFile, log } = options
+    if (driver === undefined) this.#driver = this.#start({ resend: false })
+    else {
+      this.#driver = DriverProcess.adopt(driver, (exit) => this.#onExit(exit))
+      log.info('driver.adopted', { dir: this.dir, pid: driver })
+    }
     if (leaseFile === undefined) return
     this.#watch = new LeaseWatch({
       fd,
       leaseFile,
       log,
       driver: () => this.pid(),
-      onDying: () => this.#childEnded(null, 'SIGKILL'),
+      onDying: () => this.#driver.end(null, 'SIGKILL'),
       abort: () => this.#abort(),
     })
   }
 
   pid(): number {
-    return this.#child.pid ?? 0
+    return this.#driver.pid
   }
 
   async unmount({ lingerMs: limitMs = lingerMs }: { lingerMs?: number } = {}): Promise<void> {
@@ -139,45 +142,35 @@ class Supervisor implements Mounted {
     if (!this.#over && isConnected(this.#fd) && !(await this.#endsWithin(limitMs))) await this.#abort()
     if (!(await this.#endsWithin(exitLimitMs))) {
       await this.#abort()
-      this.#child.kill('SIGKILL')
+      this.#driver.kill()
     }
     await this.ended
   }
 
-  #spawn({ resend }: { resend: boolean }): ChildProcess {
-    const [command = '', ...args] = this.#options.driverCommand
-    const child = spawn(command, args, {
-      stdio: ['ignore', 'inherit', 'inherit', this.#fd],
+  #start({ resend }: { resend: boolean }): DriverProcess {
+    const { driverCommand, env, log, successor } = this.#options
+    const succession: Succession = { command: successor ?? [], connection: this.#connection }
+    const started = DriverProcess.start({
+      command: driverCommand,
+      fd: this.#fd,
       env: {
         ...process.env,
-        ...this.#options.env,
+        ...env,
         UV_THREADPOOL_SIZE: driverThreads,
         [resendVariable]: resend ? '1' : '0',
+        [successionVariable]: successor === undefined ? undefined : JSON.stringify(succession),
       },
-      cwd: '/',
-      detached: true, // Ctrl-C is for us: the driver ends when the mount has ended
+      log,
+      onEnd: (exit) => this.#onExit(exit),
     })
-    const { log } = this.#options
-    log.info('driver.started', { dir: this.dir, pid: child.pid, resend })
-    let over = false
-    const onEnd = (code: number | null, signal: NodeJS.Signals | null) => {
-      if (over) return
-      over = true
-      this.#onExit({ pid: child.pid ?? 0, code, signal })
-    }
-    this.#childEnded = onEnd
-    child.once('exit', onEnd)
-    child.once('error', (error) => {
-      log.error('driver.failed', { dir: this.dir, reason: error.message })
-      onEnd(null, null)
-    })
-    return child
+    log.info('driver.started', { dir: this.dir, pid: started.pid, resend })
+    return started
   }
 
-  /** Code 0 is the driver's word that the kernel has ended the connection. */
+  /** Code 0 is the driver's word that the kernel has ended the connection; who was adopted leaves us none. */
   #onExit(exit: DriverExit): void {
     const { log, onDriverExit } = this.#options
-    if (exit.code === 0 || this.#ending) {
+    if (exit.code === 0 || this.#ending || !isConnected(this.#fd)) {
       log.info('driver.ended', { dir: this.dir, ...exit })
       void this.#clear().finally(() => this.#finish('unmounted'))
       return
@@ -187,7 +180,7 @@ class Supervisor implements Mounted {
     this.#deaths = this.#deaths.filter((at) => now - at < deathsWindowMs)
     this.#deaths.push(now)
     if (this.#deaths.length >= deathsMax) return this.#giveUp()
-    this.#child = this.#spawn({ resend: true })
+    this.#driver = this.#start({ resend: true })
     onDriverExit?.(exit)
   }
 

@@ -64,7 +64,7 @@ void t.test('his programs work in a mount of his own', async (t) => {
   t.match(stdout, /Mounted read-only at .*looking[^]*text\n/)
 })
 
-void t.test('a server dies, and he notices nothing; the driver dies, and the mount is gone', async (t) => {
+void t.test('a server dies, and he notices nothing; driver or supervisor dies, and the mount is gone', async (t) => {
   const { code, stdout, stderr } = await asUser(
     t,
     `${up}
@@ -80,9 +80,11 @@ void t.test('a server dies, and he notices nothing; the driver dies, and the mou
     node ${program} mount mnt --driver fuse-native --state state > mount.out 2>&1 &
     for i in $(seq 100); do [ -e mnt/file ] && break; sleep 0.1; done
     cat mnt/file
-    fusermount -u mnt
-    wait
-    ${down}`,
+    pkill -KILL -u ${user} -f "banyan.js mount mnt"
+    for i in $(seq 100); do grep -q " /mnt/mnt " /proc/self/mountinfo || break; sleep 0.1; done
+    ! grep " /mnt/mnt " /proc/self/mountinfo
+    ${down}
+    ! pgrep -u ${user} -f "banyan.js drive"`,
   )
   t.equal(code, 0, stderr)
   t.match(stdout, /before\n[\s\S]*before\nafter\n/)

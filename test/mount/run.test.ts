@@ -115,6 +115,22 @@ void t.test('what dies is started again: the file server, and a mount with its d
   await write(first, 'mounted')
 })
 
+void t.test('where the supervisor of a mount dies alone the mount stays, and is taken out as before', async (t) => {
+  const [mount, driver] = [pidOf('mount', first), pidOf('drive', first)]
+  process.kill(mount, 'SIGKILL')
+  await write(first, 'meanwhile')
+  await waitFor(() => log().includes(`"pid":${pidOf('mount', first)},"msg":"mount.adopted"`) || undefined, {
+    what: 'another supervisor to be found',
+    limitMs,
+  })
+  t.equal(pidOf('drive', first), driver, 'it has the same driver')
+  configure({ mounts: [second] })
+  await waitFor(() => (!isMounted(first) && isMounted(second)) || undefined, { what: 'another mount', limitMs })
+  configure({ mounts: [first] })
+  await waitFor(() => (isMounted(first) && !isMounted(second)) || undefined, { what: 'it again', limitMs })
+  await write(first, 'back')
+})
+
 void t.test('when it is killed the rest goes on, and it finds that again', async (t) => {
   const before = [pidOf('file-server'), pidOf('mount', first)]
   const killed = expect(running, 'it does not run')
