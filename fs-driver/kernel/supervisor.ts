@@ -149,7 +149,7 @@ class Supervisor implements Mounted {
 
   #start({ resend }: { resend: boolean }): DriverProcess {
     const { driverCommand, env, log, successor } = this.#options
-    const succession: Succession = { command: successor ?? [], connection: this.#connection }
+    const succession: Succession | undefined = successor && { command: successor, connection: this.#connection }
     const started = DriverProcess.start({
       command: driverCommand,
       fd: this.#fd,
@@ -158,7 +158,7 @@ class Supervisor implements Mounted {
         ...env,
         UV_THREADPOOL_SIZE: driverThreads,
         [resendVariable]: resend ? '1' : '0',
-        [successionVariable]: successor === undefined ? undefined : JSON.stringify(succession),
+        [successionVariable]: succession && JSON.stringify(succession),
       },
       log,
       onEnd: (exit) => this.#onExit(exit),
