@@ -10,7 +10,7 @@ import { type Complaint, type FileResult, TapResults } from './tap-results.ts'
 interface Suite {
   readonly name: string
   readonly files: readonly string[]
-  /** Files at once. Mount tests measure stalls and kill servers: they have the machine to themselves. */
+  /** Files at once. */
   readonly jobs: number
   /** For one file, seconds. */
   readonly limitSeconds: number
@@ -19,8 +19,16 @@ interface Suite {
 /** From SIGTERM to SIGKILL for a file that ran too long: its cleaning up may take some time. */
 const endMs = 20_000
 
-/** Of the lab's: they measure how long clients are held up, and have the machine to themselves. */
-const measuring = ['lab/power-loss.test.ts', 'lab/returning-mirror.test.ts']
+/** They measure how long clients are held up, or are at the edge of what two processors do: nothing runs beside them. */
+const measuring: ReadonlySet<string> = new Set([
+  ...['power-loss', 'returning-mirror'].map((name) => `test/lab/${name}.test.ts`),
+  ...['directory-holds', 'freeze', 'kill-all', 'kill-driver', 'kill-mirror', 'kill-primary', 'linearizability', 'locks']
+    .concat('resync', 'write-behind')
+    .map((name) => `test/mount/${name}.test.ts`),
+])
+
+/** Begun first: begun last it would run alone for minutes. */
+const longest: ReadonlySet<string> = new Set(['test/lab/partitions.test.ts', 'test/mount/many-files.test.ts'])
 
 const running = new Set<ChildProcess>()
 let stopped = false
@@ -42,22 +50,23 @@ function suites(wanted: readonly string[]): Suite[] {
           .map((name) => path.relative('.', name))
   const isIn = (folder: string) => (file: string) => file.startsWith(path.join('test', folder) + path.sep)
   const [isMount, isSimulation, isLab] = [isIn('mount'), isIn('simulation'), isIn('lab')]
-  const measures = (file: string): boolean => measuring.some((name) => file.endsWith(name))
   const isUnit = (file: string): boolean => !isMount(file) && !isSimulation(file) && !isLab(file)
   return [
     { name: 'unit', files: files.filter(isUnit), jobs: 2, limitSeconds: 300 },
     // These share their seeds out among processes of their own.
     { name: 'simulation', files: files.filter(isSimulation), jobs: 1, limitSeconds: 1200 },
-    { name: 'mount', files: files.filter(isMount), jobs: 1, limitSeconds: 600 },
+    ...inTwoParts({ name: 'mount', files: files.filter(isMount), jobs: 2, limitSeconds: 600 }),
     // Several hosts each, on networks of their own. Mostly they wait: for leases to run out, hosts to start, sessions to end.
-    { name: 'lab', files: files.filter((file) => isLab(file) && !measures(file)), jobs: 2, limitSeconds: 900 },
-    {
-      name: 'lab, one at a time',
-      files: files.filter((file) => isLab(file) && measures(file)),
-      jobs: 1,
-      limitSeconds: 900,
-    },
+    ...inTwoParts({ name: 'lab', files: files.filter(isLab), jobs: 2, limitSeconds: 900 }),
   ].filter((suite) => suite.files.length > 0)
+}
+
+function inTwoParts({ name, files, ...suite }: Suite): Suite[] {
+  const together = files.filter((file) => !measuring.has(file))
+  return [
+    { ...suite, name, files: together.toSorted((a, b) => Number(longest.has(b)) - Number(longest.has(a))) },
+    { ...suite, name: `${name}, one at a time`, files: files.filter((file) => measuring.has(file)), jobs: 1 },
+  ]
 }
 
 async function runSuite(suite: Suite, onFile: (result: FileResult) => void): Promise<void> {
