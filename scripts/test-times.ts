@@ -35,8 +35,8 @@ const rows = [...suites]
   .map(([name, sum]) => `| ${name} | ${sum.files} | ${sum.passed} | ${sum.seconds.toFixed(1)} |`)
 const text = `# How long the tests take
 
-\`npm test\` on ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}: ${passed} assertions in ${seconds.toFixed(0)} s. Two files run at once, but for those of
-\`test/mount\`, which have the machine to themselves. Long forms are \`npm run soak\`. Written by \`scripts/test-times.ts\`.
+\`npm test\` on ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}: ${passed} assertions in ${seconds.toFixed(0)} s. Two files run at once, but for
+simulations, and for those that measure how long clients are held up. Long forms are \`npm run soak\`. Written by \`scripts/test-times.ts\`.
 
 | suite | files | assertions | seconds |
 |---|---:|---:|---:|

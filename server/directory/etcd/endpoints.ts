@@ -29,6 +29,17 @@ const answerMs = 2000
 const memberMs = 900
 /** After each member has failed once. */
 const pauseMs = 100
+/** Between two looks at a member on which there are watches, and for its answer. */
+const lookMs = 3000
+const lookedMs = 2000
+
+/** A stream of changes, which is silent as long as there are none. */
+export interface Watching {
+  /** One of the keys that it is about. */
+  readonly key: Buffer
+  /** Its member does not keep up with the others. */
+  stale(): void
+}
 
 /**
  * The members of one etcd. Each has a client of its own, and all calls go to the one that answered last: the `etcd3`
@@ -37,6 +48,9 @@ const pauseMs = 100
  */
 export class Endpoints {
   readonly #clients: readonly Etcd3[]
+  /** Each with its member. */
+  readonly #watching = new Map<Watching, number>()
+  readonly #looking: NodeJS.Timeout
   #preferred: number
   #closed = false
 
@@ -47,6 +61,7 @@ export class Endpoints {
       throw new DirectoryRefusal('etcd is reached by https, and there are no certificates for it')
     this.#clients = endpoints.map((endpoint) => new Etcd3(clientOptions(endpoint, tls)))
     this.#preferred = Math.floor(Math.random() * endpoints.length)
+    this.#looking = setInterval(() => this.#look(), lookMs).unref()
   }
 
   /**
@@ -81,9 +96,36 @@ export class Endpoints {
     return { client: this.#client(at), failed: () => this.#failed(at) }
   }
 
+  /** The same for a watch, until `ended`: its member is looked at, so that what has become stale is known to be. */
+  forWatch(watching: Watching): { readonly client: Etcd3; readonly failed: () => void; readonly ended: () => void } {
+    this.#watching.set(watching, this.#preferred)
+    return { ...this.forStream(), ended: () => void this.#watching.delete(watching) }
+  }
+
   close(): void {
     this.#closed = true
+    clearInterval(this.#looking)
     for (const client of this.#clients) client.close()
+  }
+
+  #look(): void {
+    for (const at of new Set(this.#watching.values())) void this.#lookAt(at)
+  }
+
+  /**
+   * A member whose disk hangs answers pings and takes itself for a follower, but hears of no change. What it can't do is
+   * answer a linearizable read, for which it must have all that is committed by then.
+   */
+  async #lookAt(at: number): Promise<void> {
+    const [one, ...others] = [...this.#watching].filter(([, member]) => member === at).map(([watching]) => watching)
+    if (one === undefined) return
+    try {
+      await this.#client(at).kv.range({ key: one.key, count_only: true }, { deadline: Date.now() + lookedMs })
+    } catch {
+      if (this.#closed) return
+      this.#failed(at)
+      for (const watching of [one, ...others]) if (this.#watching.get(watching) === at) watching.stale()
+    }
   }
 
   /** Of many calls that fail at once, the first chooses the next member. */

@@ -19,19 +19,19 @@ export interface Follower {
 
 /**
  * Ranges of keys: first everything as it is at one revision of etcd, read in one transaction, then all changes from that
- * revision on. Whatever ends the stream (a connection, a member without a leader, a compaction that has overtaken us), it
- * begins with reading again.
+ * revision on. Whatever ends the stream (a connection, a member without a leader or with a disk that hangs, a compaction that
+ * has overtaken us), it begins with reading again.
  */
 export class Follow implements Closable {
   readonly #endpoints: Endpoints
-  readonly #ranges: readonly Followed[]
+  readonly #ranges: readonly [Followed, ...Followed[]]
   readonly #follower: Follower
   #closed = false
   #timer: NodeJS.Timeout | undefined
   #endStream = (): void => {}
   #waitMs = againMs
 
-  constructor(endpoints: Endpoints, ranges: readonly Followed[], follower: Follower) {
+  constructor(endpoints: Endpoints, ranges: readonly [Followed, ...Followed[]], follower: Follower) {
     this.#endpoints = endpoints
     this.#ranges = ranges
     this.#follower = follower
@@ -70,20 +70,27 @@ export class Follow implements Closable {
   }
 
   async #follow(revision: number): Promise<void> {
-    const { client, failed } = this.#endpoints.forStream()
-    const stream = await client.watchClient.watch(withLeader)
+    const { client, ended, failed } = this.#endpoints.forWatch({ key: this.#ranges[0].key, stale: () => end() })
     let over = false
+    let cancel = (): void => {}
+    const stop = (): void => {
+      over = true
+      ended()
+      cancel()
+    }
     const end = (): void => {
       if (over) return
-      over = true
+      stop()
       failed()
-      stream.cancel()
       this.#again()
     }
-    this.#endStream = () => {
-      over = true
-      stream.cancel()
-    }
+    this.#endStream = stop
+    const stream = await client.watchClient.watch(withLeader).catch((error: unknown) => {
+      ended()
+      throw error
+    })
+    cancel = () => stream.cancel()
+    if (over) return cancel()
     stream.on('error', end)
     stream.on('end', end)
     stream.on('data', (response) => {
@@ -92,7 +99,6 @@ export class Follow implements Closable {
       this.#waitMs = againMs
       this.#follower.changed(response.events)
     })
-    if (this.#closed) return this.#endStream()
     for (const range of this.#ranges) stream.write({ create_request: { ...range, start_revision: revision + 1 } })
   }
 }

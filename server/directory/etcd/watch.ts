@@ -27,8 +27,7 @@ export class VolumeWatch implements Closable {
     this.#keys = keys
     this.#volume = volume
     this.#watcher = watcher
-    const ranges = [{ key: keys.record(volume) }, keys.deaths(), keys.adverts(volume)]
-    this.#follow = new Follow(endpoints, ranges, {
+    this.#follow = new Follow(endpoints, [{ key: keys.record(volume) }, keys.deaths(), keys.adverts(volume)], {
       everything: (present) => this.#everything(present),
       changed: (events) => this.#changed(events),
     })

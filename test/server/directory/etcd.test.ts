@@ -160,3 +160,40 @@ void t.test('of three members one may be gone or stopped, two may not', async (t
     return present?.version === version || present?.version === version + 1 // the swap may have waited in a member
   })
 })
+
+void t.test('a watch on a member whose disk hangs hears what has changed, from another', async (t) => {
+  const etcd = await Etcd.start(t, 3, { ownDisk: true })
+  const how = settings(etcd)
+  // On every member at least one watch, whichever they choose.
+  const watchers = etcd.endpoints.map((_, at) => {
+    const endpoints = [...etcd.endpoints.slice(at), ...etcd.endpoints.slice(0, at)]
+    return watch(
+      t,
+      preferringFirst(() => client(t, { ...how, endpoints })),
+    )
+  })
+  const writer = client(t, { ...how, endpoints: etcd.endpoints.slice(1) })
+  const { version } = await writer.createRecord('main', first)
+  const allHave = (wanted: number): boolean => watchers.every(({ last }) => last?.version === wanted)
+  await until('all to hear of it', () => allHave(version))
+  await etcd.disk?.hang()
+  await until('a change without that member', async () => {
+    const after = await writer.swapRecord('main', version, ruledBy(s1, 1)).catch(() => undefined)
+    return after !== undefined
+  })
+  await until('all to hear of that, too', () => allHave(version + 1))
+  await etcd.disk?.goOn()
+  await writer.swapRecord('main', version + 1, ruledBy(s1, 2))
+  await until('all to go on', () => allHave(version + 2))
+})
+
+/** A client begins with a member by chance. */
+function preferringFirst<T>(make: () => T): T {
+  const { random } = Math
+  Math.random = () => 0
+  try {
+    return make()
+  } finally {
+    Math.random = random
+  }
+}
