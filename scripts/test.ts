@@ -22,7 +22,17 @@ const endMs = 20_000
 /** They measure how long clients are held up, or are at the edge of what two processors do: nothing runs beside them. */
 const measuring: ReadonlySet<string> = new Set([
   ...['power-loss', 'returning-mirror'].map((name) => `test/lab/${name}.test.ts`),
-  ...['directory-holds', 'freeze', 'kill-all', 'kill-driver', 'kill-mirror', 'kill-primary', 'linearizability', 'locks']
+  ...[
+    'directory-holds',
+    'freeze',
+    'hung-disk',
+    'kill-all',
+    'kill-driver',
+    'kill-mirror',
+    'kill-primary',
+    'linearizability',
+    'locks',
+  ]
     .concat('resync', 'write-behind')
     .map((name) => `test/mount/${name}.test.ts`),
 ])

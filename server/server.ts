@@ -9,7 +9,7 @@ import { byVolume } from './rpc/by-volume.ts'
 import { GrpcServer, type Services } from './rpc/grpc-server.ts'
 import type { PeerOf } from './rpc/identity.ts'
 import type { Listener } from './rpc/listener.ts'
-import { isFull } from './store/file-io.ts'
+import { isOutOfSpace } from './store/file-io.ts'
 
 export interface ServerOptions {
   readonly node: NodeId
@@ -115,7 +115,7 @@ function once(end: (error: unknown) => void, log: Log): (error: unknown) => void
 /** What it says last is what a supervisor has to tell of it. */
 function endProcess(error: unknown): void {
   console.error(error instanceof Error ? error.message.split('\n')[0] : String(error))
-  process.exit(isFull(error) ? diskFullExit : 70) // EX_SOFTWARE of sysexits.h
+  process.exit(isOutOfSpace(error) ? diskFullExit : 70) // EX_SOFTWARE of sysexits.h
 }
 
 /** Names this start of the machine. */

@@ -1,7 +1,7 @@
 import { incarnation, nodeId } from '../../proto/ids.ts'
 import { diskFullExit } from '../../server/exit-code.ts'
 import { type Network, type RunningServer, startServer } from '../../server/server.ts'
-import { isFull } from '../../server/store/file-io.ts'
+import { isOutOfSpace } from '../../server/store/file-io.ts'
 import { collectSeldom } from '../collector.ts'
 import { Failure, oneLine } from '../failure.ts'
 import { type Host, hostAt, type Place } from '../host.ts'
@@ -41,7 +41,7 @@ export async function fileServer(command: FileServerCommand): Promise<void> {
     ...networkOf(host),
     log: (event, fields) => (errors.has(event) ? log.error(event, fields) : log.info(event, fields)),
   }).catch((error: unknown) => {
-    if (!isFull(error)) throw error
+    if (!isOutOfSpace(error)) throw error
     throw new Failure(oneLine(error), { exitCode: diskFullExit, cause: error })
   })
   await asked

@@ -34,14 +34,17 @@ export function readAll(fd: number, length: number, at: number): Buffer {
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 
-/** No room, or caused by that: also a quota, and a file longer than the file system can hold. */
-export function isFull(error: unknown): boolean {
+/** No room for this: the disk is full, or the file would be longer than the file system can hold. */
+export const isFull = (error: unknown): boolean => codeOf(error) === 'EFBIG' || isOutOfSpace(error)
+
+/** The disk is full, or a quota is used up, or that is the cause. */
+export function isOutOfSpace(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = codeOf(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') return true
+  if (code === 'ENOSPC' || code === 'EDQUOT') return true
   // LevelDB passes on the system's words alone (strerror(3)).
   if (code === 'LEVEL_IO_ERROR' && /No space left on device|Disk quota exceeded/.test(error.message)) return true
-  return isFull(error.cause)
+  return isOutOfSpace(error.cause)
 }
 
 /** Names made and taken away in a directory are on the disk afterwards. */

@@ -4,7 +4,7 @@ import type { Epoch, Seq } from '../../proto/ids.ts'
 import type { Log, Opened } from '../../replication/ports.ts'
 import { Blobs } from './blobs.ts'
 import { decodeBody } from './body.ts'
-import { isFull } from './file-io.ts'
+import { isOutOfSpace } from './file-io.ts'
 import { Folds } from './folds.ts'
 import { Journal, type JournalFound } from './journal.ts'
 import type { IsSound } from './key-slices.ts'
@@ -66,7 +66,7 @@ async function openKeys(path: string, gauge: SpaceGauge): Promise<KeyState> {
   try {
     return await KeyState.open(path)
   } catch (error) {
-    if (!isFull(error) || !gauge.dropBallast()) throw error
+    if (!isOutOfSpace(error) || !gauge.dropBallast()) throw error
     return await KeyState.open(path)
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Touched } from '../../../replication/work.ts'
 import { encodeBody } from '../../../server/store/body.ts'
-import { isFull } from '../../../server/store/file-io.ts'
+import { isOutOfSpace } from '../../../server/store/file-io.ts'
 import { MetaFile } from '../../../server/store/meta-file.ts'
 import { VolumeStore } from '../../../server/store/volume-store.ts'
 import { waitFor } from '../../fixtures/wait.ts'
@@ -161,10 +161,10 @@ void t.test(
       },
       { what: 'level to need another file', limitMs: 30_000, everyMs: 1 },
     )
-    t.ok(isFull(failures[0]), String(failures[0]))
+    t.ok(isOutOfSpace(failures[0]), String(failures[0]))
     await store.close().catch(() => undefined)
     const refused = await VolumeStore.open(dir, { ...quiet, limits }).catch((error: unknown) => error)
-    t.ok(isFull(refused), String(refused))
+    t.ok(isOutOfSpace(refused), String(refused))
     rmSync(fillers, { recursive: true })
     store = await openStore(t, dir, { limits })
     t.match(store.opened, { last: { seq: last.seq }, amnesia: false })
