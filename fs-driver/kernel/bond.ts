@@ -76,27 +76,33 @@ export class Bond {
 
   #watch(end: Socket): void {
     const since = performance.now()
-    onceDead(end, () => {
-      if (this.#closed) return
-      this.#pause.ended(performance.now() - since)
-      this.#timer = setTimeout(() => this.#succeed(), this.#pause.next()).unref()
-    }).unref()
+    onceDead(end, () => this.#later(performance.now() - since)).unref()
+  }
+
+  #later(livedMs: number): void {
+    if (this.#closed) return
+    this.#pause.ended(livedMs)
+    this.#timer = setTimeout(() => this.#succeed(), this.#pause.next()).unref()
   }
 
   #succeed(): void {
     const { command: all, connection } = this.#succession
     const [command = '', ...args] = all
     const heritage: Heritage = { connection, driver: process.pid }
-    const child = spawn(command, args, {
-      stdio: ['ignore', 'inherit', 'inherit', deviceFd, 'pipe'],
-      env: { ...process.env, [heritageVariable]: JSON.stringify(heritage) },
-      cwd: '/',
-      detached: true,
-    })
-    this.#log.info('supervisor.started', { pid: child.pid })
-    child.on('error', (error) => this.#log.error('supervisor.failed', { reason: error.message }))
-    child.unref()
-    const end = child.stdio[bondFd]
-    if (end instanceof Socket) this.#watch(end)
+    try {
+      const child = spawn(command, args, {
+        stdio: ['ignore', 'inherit', 'inherit', deviceFd, 'pipe'],
+        env: { ...process.env, [heritageVariable]: JSON.stringify(heritage) },
+        cwd: '/',
+        detached: true,
+      })
+      child.on('error', (error) => this.#log.error('supervisor.failed', { reason: error.message }))
+      child.unref()
+      this.#log.info('supervisor.started', { pid: child.pid })
+      this.#watch(child.stdio[bondFd] as Socket) // it is a pipe
+    } catch (error) {
+      this.#log.error('supervisor.failed', { reason: String(error) }) // no memory for it, perhaps
+      this.#later(0)
+    }
   }
 }
