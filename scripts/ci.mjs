@@ -5,7 +5,7 @@ import { accessSync, chmodSync, constants, existsSync, mkdtempSync, readdirSync,
 import os from 'node:os'
 import path from 'node:path'
 
-/** On two idle cores it takes about 40 minutes (docs/test-times.md), and is to take 25; a busy machine still gets its answer. */
+/** On two idle cores it takes about 25 minutes (docs/test-times.md); a busy machine still gets its answer. */
 const limitMs = 80 * 60 * 1000
 /** What remains of the limit for cleaning up. */
 const cleaningMs = 30 * 1000
@@ -28,35 +28,37 @@ function obstacle() {
 const lines = (text) => text.split('\n').filter((line) => line !== '')
 const unescaped = (text) => text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8)))
 
-/** Ours are those in the run's own folder and at the standard place: others' may have come meanwhile. */
-function mounts(scratch) {
+const isBelow = (file, folders) => folders.some((folder) => file.startsWith(`${folder}/`))
+
+/** Ours are those in the run's own folders and at the standard place: others' may have come meanwhile. */
+function mounts(folders) {
   return lines(readFileSync('/proc/self/mountinfo', 'utf8'))
     .map((line) => line.split(' '))
     .map((fields) => unescaped(fields[4]))
-    .filter((dir) => dir.startsWith(`${scratch}/`) || dir === '/cluster')
+    .filter((dir) => isBelow(dir, folders) || dir === '/cluster')
 }
 
 const namespaces = () =>
   existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.startsWith('banyan')) : []
 
 /** Loop devices over a file of this run. */
-const loops = (scratch) =>
+const loops = (folders) =>
   readdirSync('/sys/block').filter((name) => {
     try {
-      return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').startsWith(`${scratch}/`)
+      return isBelow(readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8'), folders)
     } catch {
       return false // not a loop device, or not in use
     }
   })
 
 /** What clusters of this run keep in memory: each folder names the state folder that it belongs to. */
-const memoryFolders = (scratch) =>
+const memoryFolders = (folders) =>
   (existsSync('/dev/shm') ? readdirSync('/dev/shm') : [])
     .filter((name) => name.startsWith('banyan-'))
     .map((name) => path.join('/dev/shm', name))
     .filter((folder) => {
       try {
-        return readFileSync(path.join(folder, 'state'), 'utf8').startsWith(`${scratch}/`)
+        return isBelow(readFileSync(path.join(folder, 'state'), 'utf8'), folders)
       } catch {
         return false // another one's, or gone meanwhile
       }
@@ -85,7 +87,7 @@ function commandOf(pid) {
 }
 
 /** Removes what is there now and was not `before`; says what it was. */
-async function removeLeftovers(before, scratch) {
+async function removeLeftovers(before, folders) {
   const found = []
   for (const pid of processes()) {
     const command = commandOf(pid)
@@ -97,12 +99,12 @@ async function removeLeftovers(before, scratch) {
       // it ended by itself
     }
   }
-  for (const dir of mounts(scratch).reverse()) {
+  for (const dir of mounts(folders).reverse()) {
     if (before.mounts.has(dir)) continue
     found.push(`mount ${dir}`)
     spawnSync('umount', ['-l', dir], { timeout: 5000 })
   }
-  for (const name of loops(scratch)) {
+  for (const name of loops(folders)) {
     found.push(`loop device ${name}`)
     spawnSync('losetup', ['-d', `/dev/${name}`], { timeout: 5000 })
   }
@@ -111,28 +113,29 @@ async function removeLeftovers(before, scratch) {
     found.push(`network namespace ${name}`)
     spawnSync('ip', ['netns', 'delete', name], { timeout: 5000 })
   }
-  for (const folder of memoryFolders(scratch)) {
+  for (const folder of memoryFolders(folders)) {
     found.push(`files in memory ${folder}`)
     rmSync(folder, { recursive: true, force: true })
   }
-  for (const name of readdirSync(scratch)) {
-    if (caches.test(name)) continue
-    found.push(`temporary file ${path.join(scratch, name)}`)
-  }
-  try {
-    rmSync(scratch, { recursive: true, force: true, maxRetries: 3 })
-  } catch (error) {
-    found.push(`${scratch}, which cannot be removed: ${error.message}`)
+  for (const folder of folders) {
+    for (const name of readdirSync(folder)) {
+      if (!caches.test(name)) found.push(`temporary file ${path.join(folder, name)}`)
+    }
+    try {
+      rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+    } catch (error) {
+      found.push(`${folder}, which cannot be removed: ${error.message}`)
+    }
   }
   return found
 }
 
 /** Runs npm test; ends it, and all it started, when the time is over. */
-async function runTests(scratch, report) {
+async function runTests({ scratch, memory, report }) {
   const [name, value] = mark.split('=')
   const child = spawn('npm', ['test'], {
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, [name]: value, TMPDIR: scratch, BANYAN_TEST_REPORT: report },
+    env: { ...process.env, [name]: value, TMPDIR: scratch, BANYAN_TEST_MEMORY: memory, BANYAN_TEST_REPORT: report },
   })
   let late = false
   const end = () => {
@@ -168,11 +171,13 @@ async function main() {
   }
   const scratch = mkdtempSync(path.join(os.tmpdir(), 'banyan-ci-'))
   chmodSync(scratch, 0o711) // other users, whom some tests play, come through
-  const before = { mounts: new Set(mounts(scratch)), namespaces: new Set(namespaces()) }
+  const memory = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : scratch, 'banyan-ci-'))
+  const folders = [memory, scratch]
+  const before = { mounts: new Set(mounts(folders)), namespaces: new Set(namespaces()) }
   const report = path.join(scratch, 'npm-report.json')
-  const { code, late } = await runTests(scratch, report)
+  const { code, late } = await runTests({ scratch, memory, report })
   const counted = readReport(report)
-  const leftovers = await removeLeftovers(before, scratch)
+  const leftovers = await removeLeftovers(before, folders)
   for (const left of leftovers) console.error(`ci: left behind, and removed: ${left}`)
   if (late) console.error(`ci: the limit of ${limitMs / 60000} minutes is over; everything was ended`)
   if (counted === undefined) console.error('ci: npm test did not come to its end')

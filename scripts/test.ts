@@ -22,18 +22,8 @@ const endMs = 20_000
 /** They measure how long clients are held up, or are at the edge of what two processors do: nothing runs beside them. */
 const measuring: ReadonlySet<string> = new Set([
   ...['power-loss', 'returning-mirror'].map((name) => `test/lab/${name}.test.ts`),
-  ...[
-    'directory-holds',
-    'freeze',
-    'hung-disk',
-    'kill-all',
-    'kill-driver',
-    'kill-mirror',
-    'kill-primary',
-    'linearizability',
-    'locks',
-  ]
-    .concat('resync', 'write-behind')
+  ...['directory-holds', 'freeze', 'hung-disk', 'linearizability', 'locks', 'resync', 'write-behind']
+    .concat(['all', 'driver', 'mirror', 'primary'].map((what) => `kill-${what}`))
     .map((name) => `test/mount/${name}.test.ts`),
 ])
 
