@@ -133,6 +133,11 @@ export class Coherence implements LeaseHolder {
     this.#atimes.set(ino, { fromNs: this.#cache.setAtime(ino, atimeNs), toNs: atimeNs })
   }
 
+  /** Attributes that are known without the servers, as they are shown here. */
+  asShown(attributes: Attributes): Attributes {
+    return this.#atimes.of(attributes)
+  }
+
   readIsTold(ino: bigint, atNs: bigint): void {
     this.#atimes.told(ino, atNs)
   }

@@ -39,6 +39,14 @@ export class ShownAtimes {
     else if (result.$case === 'listing') for (const { attributes } of result.value.entries) this.#put(attributes)
   }
 
+  /** The same for attributes that are kept elsewhere: those stay as they are. */
+  of(attributes: Attributes): Attributes {
+    if (!this.#shown.has(attributes.ino)) return attributes
+    const copy = { ...attributes }
+    this.#put(copy)
+    return copy
+  }
+
   #put(attributes: Attributes | undefined): void {
     if (attributes === undefined) return
     const shown = this.#shown.get(attributes.ino)

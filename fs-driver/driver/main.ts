@@ -13,7 +13,7 @@ import { readOnlyClient } from '../router/read-only-client.ts'
 import type { ExtentFile } from '../write-behind/extent-file.ts'
 import type { StepFiles } from '../write-behind/step-files.ts'
 import { WriteBehind } from '../write-behind/write-behind.ts'
-import { AccessTimes } from './access-times.ts'
+import { AccessTimes, type KnownAttributes } from './access-times.ts'
 import { Callers } from './caller.ts'
 import { Driver } from './driver.ts'
 import type { DriverState } from './driver-state.ts'
@@ -133,7 +133,16 @@ function driven(
   })
   const connected = connect(coherence, writeBehind)
   const client: FileClient = readOnly ? readOnlyClient(connected) : connected
-  const accessTimes = readOnly ? undefined : new AccessTimes({ client, attributes: coherence, nowNs: wallNs, later })
+  const attributes: KnownAttributes = {
+    attributes: (ino) => writeBehind.attributes(ino) ?? coherence.attributes(ino),
+    wasRead: (ino, atNs) => coherence.wasRead(ino, atNs),
+    readIsTold: (ino, atNs) => {
+      writeBehind.readIsTold(ino, atNs)
+      coherence.readIsTold(ino, atNs)
+    },
+    forgetRead: (ino) => coherence.forgetRead(ino),
+  }
+  const accessTimes = readOnly ? undefined : new AccessTimes({ client, attributes, nowNs: wallNs, later })
   const driver = new Driver({
     kernel: connection.share(),
     client,

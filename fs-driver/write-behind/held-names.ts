@@ -44,7 +44,7 @@ export class HeldNames {
   answer(call: FileCall, request: Request): Outcome | undefined {
     if (call.$case === 'lookup') return this.#lookup(call.value.parent, call.value.name)
     if (call.$case === 'getattr') {
-      const attributes = this.#attributes(call.value.ino)
+      const attributes = this.attributes(call.value.ino)
       return attributes && answered({ $case: 'attributes', value: attributes })
     }
     if (call.$case === 'getxattr') {
@@ -53,6 +53,25 @@ export class HeldNames {
     if (call.$case === 'setattr') return this.#setattr(call.value, request)
     const making = makingOf(call)
     return making && this.#make(making.call, making.making, request)
+  }
+
+  /** With what is held back; undefined: it is not known under a hold. */
+  attributes(ino: bigint): Attributes | undefined {
+    const { children, made: all, under } = this.#parts
+    const made = all.get(ino)
+    if (made !== undefined) return under.mayGoOn(made) ? made.attributes : undefined
+    const child = children.get(ino)
+    const directory = under.directory(child?.dir ?? ino)
+    if (child === undefined || directory === undefined) return directory?.attributes
+    return under.child(directory, child.name)?.attributes
+  }
+
+  /** The servers know that it was read then; steps that are held back say nothing of it. */
+  readIsTold(ino: bigint, atimeNs: bigint): void {
+    const { children, directories, made } = this.#parts
+    for (const known of [made.get(ino), children.get(ino), directories.get(ino)]) {
+      if (known?.attributes !== undefined) known.attributes = { ...known.attributes, atimeNs }
+    }
   }
 
   /** @returns whether it was held back */
@@ -105,19 +124,9 @@ export class HeldNames {
     const text = textOf(name)
     const known = directory === undefined ? leasedEntry(parent, name) : directory.known.get(text)
     const attributes =
-      typeof known === 'bigint' ? this.#attributes(known) : directory && under.child(directory, text)?.attributes
+      typeof known === 'bigint' ? this.attributes(known) : directory && under.child(directory, text)?.attributes
     if (attributes !== undefined) return answered({ $case: 'entry', value: { attributes } })
     return directory !== undefined && directories.lacks(directory, text) ? refused('ENOENT') : undefined
-  }
-
-  #attributes(ino: bigint): Attributes | undefined {
-    const { children, made: all, under } = this.#parts
-    const made = all.get(ino)
-    if (made !== undefined) return under.mayGoOn(made) ? made.attributes : undefined
-    const child = children.get(ino)
-    const directory = under.directory(child?.dir ?? ino)
-    if (child === undefined || directory === undefined) return directory?.attributes
-    return under.child(directory, child.name)?.attributes
   }
 
   /** What the kernel asks for when it is about to write to a file, or to judge by its ACL: nothing that is plain has any. */

@@ -1,5 +1,5 @@
 import type { Errno } from '../../proto/errno.ts'
-import type { Caller, Entry, Hold, Lookup } from '../../proto/generated/file-service.ts'
+import type { Attributes, Caller, Entry, Hold, Lookup } from '../../proto/generated/file-service.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import { isOfType } from '../file-type.ts'
 import { isName, textOf } from '../names.ts'
@@ -106,6 +106,12 @@ export class HeldTree {
     if (this.#directories.isUnused || !this.#parts.coherence.isLeased) return undefined
     const request = { caller, unique }
     return this.#removals.answer(call, request) ?? this.names.answer(call, request)
+  }
+
+  /** Of what is known under holds, with what is held back; undefined: the servers, or a lease, know it. */
+  attributes(ino: bigint): Attributes | undefined {
+    if (this.#directories.isUnused || !this.#parts.coherence.isLeased) return undefined
+    return this.names.attributes(ino)
   }
 
   /** Resolves when this may perhaps be held back: a hold is being asked for, or what a directory is like that is held. */

@@ -1,5 +1,5 @@
 import { type Errno, FsError } from '../../proto/errno.ts'
-import type { Caller, Hold, Write } from '../../proto/generated/file-service.ts'
+import type { Attributes, Caller, Hold, Write } from '../../proto/generated/file-service.ts'
 import type { Coherence } from '../cache/coherence.ts'
 import type { Log } from '../log.ts'
 import type { FileCall, FileClient, FileResult, Outcome } from '../router/file-client.ts'
@@ -134,7 +134,27 @@ export class WriteBehind implements HoldHolder {
 
   /** The same for what makes, changes or shows what is made under holds on directories: what it comes to, or undefined. */
   answer(call: FileCall, caller: Caller, unique: bigint): Outcome | undefined {
-    return this.#tree.answer(call, caller, unique)
+    const outcome = this.#tree.answer(call, caller, unique)
+    if (outcome?.kind !== 'result') return outcome
+    const { result } = outcome
+    const { coherence } = this.#parts
+    if (result.$case === 'attributes') {
+      return { kind: 'result', result: { ...result, value: coherence.asShown(result.value) } }
+    }
+    if (result.$case !== 'entry' || result.value.attributes === undefined) return outcome
+    const attributes = coherence.asShown(result.value.attributes)
+    return { kind: 'result', result: { ...result, value: { ...result.value, attributes } } }
+  }
+
+  /** Of what is known under holds on directories, as it is shown here. */
+  attributes(ino: bigint): Attributes | undefined {
+    const attributes = this.#tree.attributes(ino)
+    return attributes && this.#parts.coherence.asShown(attributes)
+  }
+
+  /** The servers know that it was read then. */
+  readIsTold(ino: bigint, atNs: bigint): void {
+    this.#tree.names.readIsTold(ino, atNs)
   }
 
   /** An earlier driver held this request back: the inode that it is about. What is held back is to be sent first. */

@@ -29,6 +29,15 @@ void t.test('until the servers know of a read, what they said before is shown as
   t.equal(shown(atimes, 7n, 30n), 30n)
 })
 
+void t.test('of attributes that are kept elsewhere a copy is shown as read', async (t) => {
+  const atimes = new ShownAtimes()
+  const kept = of(7n, 1n)
+  t.equal(atimes.of(kept), kept)
+  atimes.set(7n, { fromNs: 1n, toNs: 20n })
+  t.equal(atimes.of(kept).atimeNs, 20n)
+  t.equal(kept.atimeNs, 1n)
+})
+
 void t.test('entries and listings, too', async (t) => {
   const atimes = new ShownAtimes()
   atimes.set(7n, { fromNs: 1n, toNs: 20n })
