@@ -10,6 +10,7 @@ import { openLog } from '../log.ts'
 import { removeMemoryFolder } from '../memory-folder.ts'
 import { type MountDriver, supervise } from '../mount-driver.ts'
 import { mountFile, mountName, removeMountFiles } from '../mount-name.ts'
+import { mountWords } from '../mount-words.ts'
 import { mountPoint, mustBeAbleToMount } from '../preflight.ts'
 import { banyanArgs } from '../program.ts'
 import { prepareStateFolder } from '../state-folder.ts'
@@ -41,13 +42,13 @@ export async function mount(command: MountCommand): Promise<void> {
   const name = mountName(dir)
   const log = openLog(state.log(name), name, settings.log.level)
   const watch = watchSettings(host.settings, log, (next) => log.setLevel(next.log.level))
-  const drive = ['drive', ...wordsOf(command, host, dir), '--owner', String(process.pid)]
+  const words = mountWords({ ...command, dir }, host)
   const options: MountOptions = {
     dir,
     name: 'banyan',
     readOnly: command.readOnly,
-    driverCommand: [process.execPath, ...banyanArgs(...drive)],
-    successor: [process.execPath, ...banyanArgs('mount', ...wordsOf(command, host, dir), ...marksOf(command))],
+    driverCommand: [process.execPath, ...banyanArgs('drive', ...words, '--owner', String(process.pid))],
+    successor: [process.execPath, ...banyanArgs('mount', ...words, ...marksOf(command))],
     leaseFile: mountFile(state, dir, 'leases'),
     log,
   }
@@ -88,13 +89,6 @@ async function mustBePossible(command: MountCommand, host: Host): Promise<void> 
   prepareStateFolder(host.state)
   if (command.provider !== undefined) await mustBeServer(host, command.provider)
 }
-
-/** What its processes are told of a mount. */
-const wordsOf = ({ driver, provider, readOnly }: MountCommand, host: Host, dir: string): readonly string[] => [
-  ...[dir, ...host.args, '--driver', driver],
-  ...(provider === undefined ? [] : ['--provider', provider]),
-  ...(readOnly ? ['--read-only'] : []),
-]
 
 const marksOf = ({ lifeline, mark }: MountCommand): readonly string[] =>
   lifeline === undefined || mark === undefined ? [] : ['--mark', mark, '--lifeline', lifeline]

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { probeMount } from '../../fs-driver/kernel/mount.ts'
 import type { Host } from '../host.ts'
 import type { Log } from '../log.ts'
-import type { MountDriver } from '../mount-driver.ts'
+import { type MountWords, mountWords } from '../mount-words.ts'
 import { newIncarnation } from '../program.ts'
 import { adoptChild, type Child, type ChildEnd, type ChildPlan, lastLine, startChild } from './child.ts'
 import { readMark, writeMark } from './mark-file.ts'
@@ -16,13 +16,9 @@ const roundsMax = 3
 const seekMs = 10_000
 const seekAgainMs = 100
 
-export interface MountKeeperOptions {
-  readonly dir: string
+export interface MountKeeperOptions extends MountWords {
   /** Of its files: no other mount of this supervisor has it. */
   readonly name: string
-  readonly driver: MountDriver
-  readonly provider?: string | undefined
-  readonly readOnly?: boolean
   readonly host: Host
   readonly log: Log
   /** It ended, and `stop` had not asked for it: somebody unmounted it, or it failed. `reason` is for a person. */
@@ -68,15 +64,11 @@ export class MountKeeper {
 
   /** Whether it comes to be mounted is seen from its registration. */
   start(): void {
-    const { dir, driver, host, log, provider, readOnly = false } = this.#options
+    const { dir, host, log } = this.#options
     const mark = `${newIncarnation()}:${dir}`
     writeMark(this.#file('mark'), mark)
     const plan: ChildPlan = {
-      args: [
-        ...['mount', dir, ...host.args, '--driver', driver, '--mark', mark, '--lifeline', this.#file('alive')],
-        ...(provider === undefined ? [] : ['--provider', provider]),
-        ...(readOnly ? ['--read-only'] : []),
-      ],
+      args: ['mount', ...mountWords(this.#options, host), '--mark', mark, '--lifeline', this.#file('alive')],
       output: this.#output(),
       lifeline: this.#file('alive'),
       onEnd: (end) => this.#ended(end),

@@ -54,14 +54,6 @@ export class DriverProcess {
     return adopted
   }
 
-  kill(): void {
-    try {
-      process.kill(this.pid, 'SIGKILL')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // it has ended
-    }
-  }
-
   /** It serves no more, whether the system has said so or not. What comes after the first call is passed over. */
   end(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#over) return

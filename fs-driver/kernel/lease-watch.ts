@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Log } from '../log.ts'
 import { within } from '../within.ts'
+import { kill } from './kill.ts'
 import { readLeaseEnd, readLeaseFile } from './lease-file.ts'
 import { Notifier } from './notifier.ts'
 
@@ -82,14 +83,6 @@ export class LeaseWatch {
     }
     this.#dying = { pid, ticks: this.#dying.pid === pid ? this.#dying.ticks + 1 : 1 }
     if (this.#dying.ticks === dyingTicks) this.#parts.onDying()
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // it has ended
   }
 }
 

@@ -2,6 +2,7 @@ import type { Log } from '../log.ts'
 import { deviceFd, type Heritage, type Succession, successionVariable } from './bond.ts'
 import { closeDevice, openDevice } from './device.ts'
 import { type DriverExit, DriverProcess } from './driver-process.ts'
+import { kill } from './kill.ts'
 import { LeaseWatch } from './lease-watch.ts'
 import {
   abortConnection,
@@ -142,7 +143,7 @@ class Supervisor implements Mounted {
     if (!this.#over && isConnected(this.#fd) && !(await this.#endsWithin(limitMs))) await this.#abort()
     if (!(await this.#endsWithin(exitLimitMs))) {
       await this.#abort()
-      this.#driver.kill()
+      kill(this.#driver.pid)
     }
     await this.ended
   }

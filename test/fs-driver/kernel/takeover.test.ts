@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { type MemoryMount, mountMemory } from '../../fixtures/memory-mount.ts'
-import { mustRun } from '../../fixtures/run.ts'
+import { mustRun, type Ran } from '../../fixtures/run.ts'
 import { waitFor } from '../../fixtures/wait.ts'
 
 /** Less often than it takes for a supervisor to give a driver up. */
@@ -45,6 +45,25 @@ assert lines == [str(i) for i in range(1, n + 1)], 'the log has holes or doubles
 print(n)
 `
 
+async function killDriver(mounted: MemoryMount['mounted']): Promise<void> {
+  const pid = mounted.pid()
+  process.kill(pid, 'SIGKILL')
+  await waitFor(() => (mounted.pid() !== pid ? true : undefined), { what: 'another driver', limitMs: 10_000 })
+}
+
+/** Has three processes do it, until the result is called: then each says how often it did. */
+function startWork({ dir, folder }: MemoryMount, program: string): () => Promise<readonly Ran[]> {
+  const [script, enough] = ['work.py', 'enough'].map((name) => path.join(folder, name)) as [string, string]
+  writeFileSync(script, program)
+  const works = ['a', 'b', 'c'].map((name) => mustRun('python3', [script, dir, name, enough], { limitMs: 110_000 }))
+  const done = Promise.all(works)
+  done.catch(() => {}) // looked at when they are to end
+  return async () => {
+    writeFileSync(enough, '')
+    return await done
+  }
+}
+
 /** Kills the driver at a moment when changes have been executed that it has not heard of. */
 async function killAfterUnheardChange({ client, mounted }: MemoryMount): Promise<void> {
   let release = () => {}
@@ -58,9 +77,7 @@ async function killAfterUnheardChange({ client, mounted }: MemoryMount): Promise
     limitMs: 30_000,
     everyMs: 1,
   })
-  const pid = mounted.pid()
-  process.kill(pid, 'SIGKILL')
-  await waitFor(() => (mounted.pid() !== pid ? true : undefined), { what: 'another driver', limitMs: 10_000 })
+  await killDriver(mounted)
   client.answerGate = () => undefined
   release()
   await waitFor(() => (client.changes > before + 50 ? true : undefined), { what: 'work to go on', limitMs: 60_000 })
@@ -68,17 +85,11 @@ async function killAfterUnheardChange({ client, mounted }: MemoryMount): Promise
 
 void t.test('a driver is killed under load: no error, and nothing is done twice', async (t) => {
   const mount = await mountFor(t)
-  const { client, dir, exits, errors, folder } = mount
-  const script = path.join(folder, 'work.py')
-  const enough = path.join(folder, 'enough')
-  writeFileSync(script, workload)
-  const works = ['a', 'b', 'c'].map((name) => mustRun('python3', [script, dir, name, enough], { limitMs: 110_000 }))
-  const done = Promise.all(works)
-  done.catch(() => {}) // looked at below
+  const { client, exits, errors } = mount
+  const end = startWork(mount, workload)
   await waitFor(() => (client.changes > 50 ? true : undefined), { what: 'work to begin', limitMs: 30_000 })
   for (let kill = 0; kill < 4; kill++) await killAfterUnheardChange(mount)
-  writeFileSync(enough, '')
-  for (const { stdout } of await done) t.ok(Number(stdout) > 0, `${stdout.trim()} rounds`)
+  for (const { stdout } of await end()) t.ok(Number(stdout) > 0, `${stdout.trim()} rounds`)
   t.ok(client.repeats >= 4, `${client.repeats} changes were asked for again`)
   t.equal(exits.length, 4)
   t.strictSame(errors, ['driver.died', 'driver.died', 'driver.died', 'driver.died'])
@@ -98,13 +109,9 @@ print(n)
 `
 
 void t.test('a driver is killed while it takes a request: the next one gets that', async (t) => {
-  const { client, dir, errors, exits, folder, mounted } = await mountFor(t)
-  const script = path.join(folder, 'write.py')
-  const enough = path.join(folder, 'enough')
-  writeFileSync(script, longWrites)
-  const works = ['a', 'b', 'c'].map((name) => mustRun('python3', [script, dir, name, enough], { limitMs: 110_000 }))
-  const done = Promise.all(works)
-  done.catch(() => {}) // looked at below
+  const mount = await mountFor(t)
+  const { client, errors, exits, mounted } = mount
+  const end = startWork(mount, longWrites)
   for (let kill = 0; kill < killsMax; kill++) {
     const before = client.changes
     await waitFor(() => (client.changes > before + 20 ? true : undefined), {
@@ -112,12 +119,9 @@ void t.test('a driver is killed while it takes a request: the next one gets that
       limitMs: 30_000,
       everyMs: 1,
     })
-    const pid = mounted.pid()
-    process.kill(pid, 'SIGKILL')
-    await waitFor(() => (mounted.pid() !== pid ? true : undefined), { what: 'another driver', limitMs: 10_000 })
+    await killDriver(mounted)
   }
-  writeFileSync(enough, '')
-  for (const { stdout } of await done) t.ok(Number(stdout) > 0, `${stdout.trim()} writes`)
+  for (const { stdout } of await end()) t.ok(Number(stdout) > 0, `${stdout.trim()} writes`)
   t.equal(exits.length, killsMax)
   t.strictSame(new Set(errors), new Set(['driver.died']))
 })

@@ -19,10 +19,10 @@ function sizeOf(dir: string): number {
   return readdirSync(dir).reduce((sum, name) => sum + statSync(join(dir, name)).size, 0)
 }
 
-/** A file system of its own, of so many MiB. */
-async function smallDisk(t: Test, mebibytes: number, inodes = 1000): Promise<string> {
+/** A file system of its own, of so many MiB and a thousand files. */
+async function smallDisk(t: Test, mebibytes: number): Promise<string> {
   const dir = await newDir(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m,nr_inodes=${inodes}`, 'banyan-test', dir])
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m,nr_inodes=1000`, 'banyan-test', dir])
   t.teardown(() => execFileSync('umount', ['-l', dir]))
   return dir
 }
