@@ -24,8 +24,12 @@ export class Flushes {
     this.#flushOwn()
     for (const member of this.#members.values()) {
       member.pump()
-      if (this.#set.counts(member.node) || member.caughtUp) member.askFlush(ticket)
+      if (this.#isAsked(member)) member.askFlush(ticket)
     }
+  }
+
+  #isAsked(member: Member): boolean {
+    return this.#set.counts(member.node) || member.caughtUp
   }
 
   onFlushed(member: Member, durable: Seq): void {
@@ -45,6 +49,16 @@ export class Flushes {
     for (const flush of done) {
       this.#set.wasFlushed(flush.upTo)
       this.#core.ports.host.flushAnswer(flush.ticket, 'flushed')
+    }
+    this.#askAgain()
+  }
+
+  /** Who has attached anew was asked on a stream that is gone; who was behind may have been asked before it had all of it. */
+  #askAgain(): void {
+    for (const member of this.#members.values()) {
+      if (member.flushing !== 'no' || !this.#isAsked(member)) continue
+      const { acked, durable } = member
+      if (this.#waiting.some(({ upTo }) => durable < upTo && upTo <= acked)) member.askFlush(0)
     }
   }
 

@@ -4,7 +4,7 @@ import type { Host } from './host.ts'
 import { calmDirectory, calmNetwork, mixes, type Profile, profileOf } from './mixes.ts'
 import type { Op } from './operations.ts'
 import { Prng } from './random.ts'
-import type { Call, RequestId } from './session.ts'
+import type { Answer, Call, RequestId } from './session.ts'
 import { touchOf } from './state.ts'
 import { World } from './world.ts'
 
@@ -29,6 +29,11 @@ export const longJournal: Profile['storage'] = {
   keepPayloads: 10_000,
   flushMs: 2,
   readMs: 1,
+}
+
+/** Its answer is there as soon as it comes. */
+interface Asked {
+  readonly answer: Answer['kind'] | undefined
 }
 
 /** One thing at a time, on purpose: what the runs with random faults can't measure, or seldom come to. */
@@ -91,15 +96,26 @@ export class Scenario {
   /** Returns in the very moment in which the primary has answered. */
   changeNow(op: Op): void {
     const request = this.#request()
-    let isDone = false
+    const asked = this.#askOnce({ kind: 'change', request, op })
+    this.step(() => asked.answer !== undefined)
+    this.world.acknowledged(request)
+  }
+
+  /** The primary is asked once for a change and a flush of it, and is not asked again, as over a connection that stands. */
+  beginFlushed(op: Op): Asked {
+    this.#askOnce({ kind: 'change', request: this.#request(), op })
+    return this.#askOnce({ kind: 'flush' })
+  }
+
+  #askOnce(call: Call): Asked {
+    const asked: { answer: Answer['kind'] | undefined } = { answer: undefined }
     const { process } = this.primary()
     process?.step(() =>
-      process.server.onCall({ kind: 'change', request, op }, () => {
-        isDone = true
+      process.server.onCall(call, ({ kind }) => {
+        asked.answer = kind
       }),
     )
-    this.step(() => isDone)
-    this.world.acknowledged(request)
+    return asked
   }
 
   #request(): RequestId {

@@ -152,3 +152,18 @@ void t.test('while the set is too small a flush waits for the disks of all who m
   scenario.inSync()
   t.type(scenario.ask({ kind: 'flush' }), 'string')
 })
+
+void t.test('a flush that a mirror did not hear of before it attached anew is answered all the same', async (t) => {
+  const scenario = new Scenario({ storage: { ...longJournal, flushMs: 500 } }) // longer than from one heartbeat to the next
+  const { world } = scenario
+  scenario.write(2)
+  const primary = scenario.primary()
+  const heal = world.network.cut(primary.node, scenario.mirror().node)
+  const flush = scenario.beginFlushed({ kind: 'write', object: 'r0', value: 'not to be lost' })
+  scenario.wait(100)
+  heal()
+  scenario.until('it is answered', () => flush.answer !== undefined)
+  t.equal(flush.answer, 'done')
+  t.equal(world.directory.current.record.inSync.length, 3, 'nobody had to leave')
+  t.ok(world.events.get('reattaches'), 'but somebody had to attach anew')
+})
