@@ -18,7 +18,7 @@ import type { AccessTimes } from './access-times.ts'
 import type { Callers } from './caller.ts'
 import type { DriverState } from './driver-state.ts'
 import { isCachedHandle, opensForWriting } from './handle-table.ts'
-import { InFlight } from './in-flight.ts'
+import { InFlight, type LongWait } from './in-flight.ts'
 import { interruptible } from './interruptible.ts'
 import type { Interruptions } from './interruptions.ts'
 import { LockCalls, type LockPlan } from './locks.ts'
@@ -51,6 +51,7 @@ export interface DriverParts {
   readonly wanted: bigint
   /** How long something waits for what was held back while no provider answers (S29). */
   readonly unavailableMs: number
+  readonly nowMs: () => number
   readonly log: Log
 }
 
@@ -80,13 +81,18 @@ export class Driver {
 
   constructor(parts: DriverParts) {
     this.#parts = parts
-    this.#inFlight = new InFlight(parts.kernel, parts.interruptions)
+    this.#inFlight = new InFlight(parts.kernel, parts.interruptions, parts.nowMs)
     this.#locks = new LockCalls(parts.client, parts.state.locks)
     this.#plan = parts.plan ?? planOf
   }
 
   get inFlight(): number {
     return this.#inFlight.size
+  }
+
+  /** See InFlight.waitingFor. */
+  waitingFor(leastMs: number): readonly LongWait[] {
+    return this.#inFlight.waitingFor(leastMs)
   }
 
   /** One message of the kernel; nothing of the frame is used afterwards. Never throws for what is in it. */

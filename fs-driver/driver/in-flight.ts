@@ -18,18 +18,29 @@ const lockWaitsMax = 2048
 /** INTERRUPTs that came before the request they are for: two readers of one device may be overtaken. */
 const earlyInterruptsMax = 64
 
-interface Working {
+/** A request that has not been answered for long. */
+export interface LongWait {
+  readonly op: string
+  readonly ino: bigint
   readonly pid: number
+  readonly forMs: number
+}
+
+interface Working extends Omit<LongWait, 'forMs'> {
+  readonly sinceMs: number
   readonly interrupt: Interrupt
   readonly bytes: number
   /** Perhaps for ever: it takes none of the room, and a signal ends it at once. */
   readonly waits: boolean
+  /** Somebody has been told how long it waits. */
+  told: boolean
 }
 
 /** Requests in work, and the signals that are for them. */
 export class InFlight {
   readonly #kernel: { pause(): void; resume(): void }
   readonly #interruptions: Interruptions
+  readonly #nowMs: () => number
   /** By `unique` as the kernel said it. */
   readonly #working = new Map<bigint, Working>()
   readonly #earlyInterrupts = new Set<bigint>()
@@ -38,9 +49,10 @@ export class InFlight {
   #lockWaits = 0
   #paused = false
 
-  constructor(kernel: { pause(): void; resume(): void }, interruptions: Interruptions) {
+  constructor(kernel: { pause(): void; resume(): void }, interruptions: Interruptions, nowMs: () => number) {
     this.#kernel = kernel
     this.#interruptions = interruptions
+    this.#nowMs = nowMs
   }
 
   get size(): number {
@@ -58,9 +70,10 @@ export class InFlight {
   /** `waits`: for a lock. */
   begin(request: Request, { waits }: { waits: boolean }): InterruptSignal {
     const interrupt = new Interrupt()
-    const { pid, unique } = request.header
+    const { nodeid: ino, pid, unique } = request.header
     const bytes = request.op === 'WRITE' ? request.args.data.length : request.op === 'READ' ? request.args.length : 0
-    this.#working.set(unique, { pid, interrupt, bytes, waits })
+    const sinceMs = this.#nowMs()
+    this.#working.set(unique, { op: request.op, ino, pid, sinceMs, interrupt, bytes, waits, told: false })
     this.#bytes += bytes
     if (waits) this.#lockWaits++
     if (this.#earlyInterrupts.delete(unique)) this.interrupt(unique)
@@ -94,6 +107,20 @@ export class InFlight {
     }
     if (found.waits) return found.interrupt.abort()
     this.#interruptions.add(target, { pid: found.pid, abort: () => found.interrupt.abort() })
+  }
+
+  /** Those that have been in work for so long, each once. Who waits for a lock may do so for ever. */
+  waitingFor(leastMs: number): LongWait[] {
+    const long: LongWait[] = []
+    for (const working of this.#working.values()) {
+      const { ino, op, pid, sinceMs, told, waits } = working
+      const forMs = Math.round(this.#nowMs() - sinceMs)
+      if (forMs < leastMs) break // those after it are younger
+      if (told || waits) continue
+      working.told = true
+      long.push({ op, ino, pid, forMs })
+    }
+    return long
   }
 
   #hasRoom(): boolean {

@@ -90,14 +90,20 @@ export async function runDriver(options: RunDriver): Promise<void> {
   // Before anything is answered, and once: each RESEND brings all that is unanswered again.
   if (resend) device.notify({ kind: 'RESEND' })
   const bond = Bond.ofThisProcess(log)
+  const waits = setInterval(() => sayWaits(drivers, log), waitMs / 2)
   const end = await device.serve((frame, length) => drivers.onMessage(frame, length))
   bond?.close()
+  clearInterval(waits)
   log.info('kernel.connection-ended', { how: end, unanswered: drivers.inFlight })
   await Promise.all(all.map(({ writeBehind }) => writeBehind.end()))
   await Promise.all(all.map(async ({ accessTimes }) => await accessTimes?.close()))
   state.close()
   leaseFile.close()
 }
+
+/** After so long a request is said to wait; of many at once, so many are. */
+const waitMs = 10_000
+const waitsSaidMax = 8
 
 interface Shared {
   readonly connection: SharedKernel
@@ -156,6 +162,7 @@ function driven(
     plan: (request) => (places.isEmpty ? planOf(request) : planInTree(places, request)),
     wanted,
     unavailableMs,
+    nowMs,
     log,
   })
   return { driver, writeBehind, accessTimes }
@@ -167,6 +174,12 @@ const wallNs = (): bigint => BigInt(Math.floor((performance.timeOrigin + perform
 function later(ms: number, run: () => void): () => void {
   const timer = setTimeout(run, ms)
   return () => clearTimeout(timer)
+}
+
+/** Whoever looks for what a hanging program waits for finds it in the log. */
+function sayWaits(drivers: VolumeDrivers, log: Log): void {
+  for (const wait of drivers.waitingFor(waitMs).slice(0, waitsSaidMax))
+    log.error('request.waits', { ...wait, ino: String(wait.ino) })
 }
 
 function dieOfBugs(log: Log): void {

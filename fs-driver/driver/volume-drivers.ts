@@ -4,13 +4,14 @@ import type { Frame } from '../protocol/frame.ts'
 import { opcodes } from '../protocol/opcode.ts'
 import { isAnswered } from '../protocol/request.ts'
 import type { Driver, Kernel } from './driver.ts'
+import type { LongWait } from './in-flight.ts'
 import type { Places } from './plan-in-tree.ts'
 
 /** Source: struct fuse_in_header, include/uapi/linux/fuse.h. */
 const [opcodeAt, uniqueAt, nodeidAt, headerSize] = [4, 8, 16, 40]
 
 /** As much of a driver as is needed here. */
-type OneDriver = Pick<Driver, 'onMessage' | 'inFlight'>
+type OneDriver = Pick<Driver, 'onMessage' | 'inFlight' | 'waitingFor'>
 
 /** The kernel's end for each of several drivers: no more is taken from it while any of them has too much. */
 export class SharedKernel {
@@ -52,7 +53,16 @@ export class VolumeDrivers {
   }
 
   get inFlight(): number {
-    return [this.#first, ...this.#others.values()].reduce((sum, driver) => sum + driver.inFlight, 0)
+    return this.#all().reduce((sum, driver) => sum + driver.inFlight, 0)
+  }
+
+  /** As Driver.waitingFor. */
+  waitingFor(leastMs: number): readonly LongWait[] {
+    return this.#all().flatMap((driver) => driver.waitingFor(leastMs))
+  }
+
+  #all(): readonly OneDriver[] {
+    return [this.#first, ...this.#others.values()]
   }
 
   add(volume: number, driver: OneDriver): void {
@@ -83,6 +93,6 @@ export class VolumeDrivers {
 
   /** It names no inode. Who does not know the request takes no notice. */
   #interrupt(frame: Frame, length: number): void {
-    for (const driver of [this.#first, ...this.#others.values()]) driver.onMessage(frame, length)
+    for (const driver of this.#all()) driver.onMessage(frame, length)
   }
 }

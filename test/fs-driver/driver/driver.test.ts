@@ -61,6 +61,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     log,
   })
   const status = () => ({ groups: groups(), dying })
+  const clock = { nowMs: 0 }
   const driver = new Driver({
     kernel: {
       reply: (unique, body) => {
@@ -83,6 +84,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     interruptions: new Interruptions(status, () => 0),
     wanted: wantedCapabilities,
     unavailableMs: 60_000,
+    nowMs: () => clock.nowMs,
     log,
   })
   const send = (bytes: Buffer<ArrayBuffer>) => driver.onMessage(frameOf(bytes), bytes.length)
@@ -92,7 +94,7 @@ function bench(t: Test, { dying = false, groups = () => [100, 27] } = {}) {
     if (first === undefined) throw new Error('nothing was asked')
     return first
   }
-  return { driver, state, replies, asked, answered, errors, flow, send, settled, only }
+  return { driver, clock, state, replies, asked, answered, errors, flow, send, settled, only }
 }
 
 const attributes = attributesOf(9n)
@@ -105,6 +107,14 @@ const write = (flags: string, { unique = 10n, data = '616263', how = '00000000' 
           0000000000000000 ${flags} 00000000 ${data}`),
     { unique },
   )
+/** struct fuse_lk_in: to be written, all of it. */
+function wholeLock(): Buffer<ArrayBuffer> {
+  const lock = Buffer.alloc(48)
+  lock.writeBigUInt64LE(2n ** 63n - 1n, 24)
+  lock.writeUInt32LE(1, 32)
+  return lock
+}
+
 const open = (op: 'OPEN' | 'OPENDIR', flags: string, unique: bigint) =>
   kernelRequest(opcodes[op].code, wire(`${flags} 00000000`), { unique })
 
@@ -119,6 +129,23 @@ void t.test('a request becomes one call, and its result one reply', async (t) =>
   await settled()
   t.strictSame(replies, [{ unique: 10n, body: { kind: 'entry', attributes } }])
   t.strictSame(answered, [10n])
+})
+
+void t.test('a request that has waited for long is told of once, those that wait for locks not at all', async (t) => {
+  const { driver, clock, send, asked, settled } = bench(t)
+  send(kernelRequest(opcodes.SETLKW.code, wholeLock(), { unique: 8n }))
+  send(lookup(10n))
+  clock.nowMs = 6000
+  send(lookup(12n))
+  clock.nowMs = 9999
+  t.strictSame(driver.waitingFor(10_000), [])
+  clock.nowMs = 10_000
+  t.strictSame(driver.waitingFor(10_000), [{ op: 'LOOKUP', ino: 7n, pid: 42, forMs: 10_000 }])
+  t.strictSame(driver.waitingFor(10_000), [], 'once')
+  for (const { call, resolve } of asked) if (call.$case === 'lookup') resolve({ $case: 'entry', value: { attributes } })
+  await settled()
+  clock.nowMs = 60_000
+  t.strictSame(driver.waitingFor(10_000), [], 'it has been answered')
 })
 
 void t.test('the groups of root are nobody’s business; those that the kernel tells count', async (t) => {
@@ -432,9 +459,7 @@ void t.test('who has lost his locks with their session gets EIO, until he closes
 
 void t.test('processes that wait for locks take no room from others, and a signal reaches them at once', async (t) => {
   const { send, asked, only, flow, replies, settled } = bench(t)
-  const wait = Buffer.alloc(48)
-  wait.writeBigUInt64LE(2n ** 63n - 1n, 24)
-  wait.writeUInt32LE(1, 32)
+  const wait = wholeLock()
   for (let n = 1n; n <= 1100n; n++) send(kernelRequest(opcodes.SETLKW.code, wait, { unique: 2n * n }))
   t.strictSame(flow, [])
   const first = asked.splice(0)[0]

@@ -100,6 +100,7 @@ void t.test('a request goes to the driver of its volume', (t) => {
   }
   const driver = (name: string) => ({
     inFlight: 2,
+    waitingFor: () => [{ op: name, ino: 1n, pid: 1, forMs: 1 }],
     onMessage: (): 'done' => {
       heard.push(name)
       return 'done'
@@ -120,6 +121,10 @@ void t.test('a request goes to the driver of its volume', (t) => {
   t.equal(send('LOOKUP', ours, names('works')), 'first')
   t.equal(send('INTERRUPT', 0n, u64(4n)), 'first second', 'it says of whom only the number of a request')
   t.equal(drivers.inFlight, 4)
+  t.strictSame(
+    drivers.waitingFor(0).map(({ op }) => op),
+    ['first', 'second'],
+  )
   t.same(replies, [])
   t.equal(send('FORGET', inodeInTree(3, 1n), u64(1n)), '')
   t.same(replies, [], 'what has no answer gets none')
