@@ -365,8 +365,10 @@ export class Client {
   }
 
   #askFlush(session: Session, slot: number, seq: number): void {
+    this.#count += 1
+    const by = `${this.name}.${this.#count}`
     this.#call(
-      () => ({ kind: 'flush' }),
+      () => ({ kind: 'flush', by }),
       (answer) => {
         if (answer.kind !== 'done') return false
         this.#next(session, slot, seq)

@@ -36,3 +36,22 @@ export const model = (file: string, find: string, replace: string): Edit => ({
   find,
   replace,
 })
+
+/** Many clients that don't wait, on slow disks and links: whatever has a moment to go wrong in, has it longer. */
+export const busy = {
+  members: 3,
+  minInSync: 1,
+  clients: 6,
+  client: {
+    slots: 3,
+    readShare: 0.5,
+    flushShare: 0.02,
+    renewShare: 0,
+    thinkMs: 3,
+    forgetful: 1,
+    caches: 0,
+    freezeMs: 1000,
+  },
+  network: { loss: 0, duplicate: 0, delayMs: 2, jitterMs: 10, inOrder: true, bytesPerMs: 100_000 },
+  storage: { keepEntries: 1000, foldMax: 1000, keepPayloads: 1000, flushMs: 5, readMs: 40 },
+} satisfies Partial<Profile>

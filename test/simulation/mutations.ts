@@ -1,26 +1,7 @@
+import { diskMutations } from './disk-mutations.ts'
 import { holdMutations } from './hold-mutations.ts'
 import { leaseMutations } from './lease-mutations.ts'
-import type { Profile } from './mixes.ts'
-import { core, type Mutation, model } from './mutation.ts'
-
-/** Many clients that don't wait, on slow disks and links: whatever has a moment to go wrong in, has it longer. */
-const busy: Partial<Profile> = {
-  members: 3,
-  minInSync: 1,
-  clients: 6,
-  client: {
-    slots: 3,
-    readShare: 0.5,
-    flushShare: 0.02,
-    renewShare: 0,
-    thinkMs: 3,
-    forgetful: 1,
-    caches: 0,
-    freezeMs: 1000,
-  },
-  network: { loss: 0, duplicate: 0, delayMs: 2, jitterMs: 10, inOrder: true, bytesPerMs: 100_000 },
-  storage: { keepEntries: 1000, foldMax: 1000, keepPayloads: 1000, flushMs: 5, readMs: 40 },
-}
+import { busy, core, type Mutation, model } from './mutation.ts'
 
 const coreMutations: readonly Mutation[] = [
   {
@@ -192,28 +173,6 @@ const coreMutations: readonly Mutation[] = [
     profile: busy,
     within: 200,
     noticedBy: ['verify', 'members equal', 'reads', 'linearizability', 'liveness'],
-  },
-  {
-    name: 'acknowledge a payload that only the memory of the process has',
-    rule: 'R7',
-    edits: [
-      model(
-        'storage.ts',
-        '    const { os, amnesia } = disk\n',
-        '    if (disk.os.last.seq > disk.os.applied) disk.os.cut((disk.os.last.seq - 1) as Seq)\n    const { os, amnesia } = disk\n',
-      ),
-    ],
-    faults: 'crashes',
-    within: 60,
-    noticedBy: ['nesting', 'lost', 'acknowledged', 'log', 'invariants'],
-  },
-  {
-    name: 'answer an fsync before the mirrors have flushed',
-    rule: 'R7',
-    edits: [core('flushes.ts', 'of this.#set.heirs()', 'of [] as NodeId[]')],
-    faults: 'calm',
-    within: 20,
-    noticedBy: ['flushed'],
   },
   {
     name: 'grow the set before the newcomer acknowledges',
@@ -437,28 +396,6 @@ const coreMutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the mark of a resync goes before its slices are on the disk',
-    rule: 'S11',
-    edits: [
-      core(
-        'resync-target.ts',
-        'this.#core.ports.storage.flush((outcome, upTo) => {',
-        ";((done: (outcome: string, upTo: number) => void) => done('flushed', this.#core.journal.committed))((outcome, upTo) => {",
-      ),
-    ],
-    faults: 'resyncs',
-    within: 400,
-    noticedBy: ['verify', 'members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
-  },
-  {
-    name: 'whoever has seen a flush fail goes on',
-    rule: 'S11',
-    edits: [core('flushed.ts', "assert(outcome === 'flushed',", 'assert(true,')],
-    faults: 'disks',
-    within: 60,
-    noticedBy: ['invariants'],
-  },
-  {
     name: 'a session is shown an older state than before',
     rule: 'R20',
     edits: [model('server.ts', "if (standing === 'ahead')", 'if (false)')],
@@ -490,4 +427,4 @@ const coreMutations: readonly Mutation[] = [
   },
 ]
 
-export const mutations: readonly Mutation[] = [...coreMutations, ...leaseMutations, ...holdMutations]
+export const mutations: readonly Mutation[] = [...coreMutations, ...diskMutations, ...leaseMutations, ...holdMutations]

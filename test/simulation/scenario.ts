@@ -104,7 +104,7 @@ export class Scenario {
   /** The primary is asked once for a change and a flush of it, and is not asked again, as over a connection that stands. */
   beginFlushed(op: Op): Asked {
     this.#askOnce({ kind: 'change', request: this.#request(), op })
-    return this.#askOnce({ kind: 'flush' })
+    return this.#askOnce({ kind: 'flush', by: 'once' })
   }
 
   #askOnce(call: Call): Asked {
@@ -130,7 +130,7 @@ export class Scenario {
       this.change({ kind: 'append', object: 'l0', item: `${this.#seq}` })
       this.change({ kind: 'writeAt', object: 'b1', offset: (i * 24) % 240, data: `${this.#seq} `.repeat(6) })
     }
-    this.ask({ kind: 'flush' })
+    this.ask({ kind: 'flush', by: 'scenario' })
   }
 
   mirror(): Host {

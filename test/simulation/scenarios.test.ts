@@ -147,10 +147,10 @@ void t.test('while the set is too small a flush waits for the disks of all who m
     world.directory.current.record.eligible,
     others.map(({ node }) => node),
   )
-  t.equal(scenario.askAt(primary.node, { kind: 'flush' }), undefined, 'no disk but its own has it')
+  t.equal(scenario.askAt(primary.node, { kind: 'flush', by: 'scenario' }), undefined, 'no disk but its own has it')
   for (const heal of heals) heal()
   scenario.inSync()
-  t.type(scenario.ask({ kind: 'flush' }), 'string')
+  t.type(scenario.ask({ kind: 'flush', by: 'scenario' }), 'string')
 })
 
 void t.test('a flush that a mirror did not hear of before it attached anew is answered all the same', async (t) => {

@@ -39,6 +39,12 @@ interface Asked {
   readonly slow: boolean
 }
 
+interface Flush {
+  readonly by: string
+  readonly upTo: Seq
+  reply: Reply
+}
+
 /** Somebody's change, in the journal and not committed: the label says whether what is committed is still that entry. */
 interface Proposed {
   readonly epoch: number
@@ -62,7 +68,7 @@ export class ModelServer implements Host {
   /** Reads that wait until this member has applied so much. */
   #behind: (Waiting & { readonly until: Seq; readonly go: () => void })[] = []
   readonly #questions = new Map<number, Waiting & { readonly asked: Asked }>()
-  readonly #flushes = new Map<number, { readonly reply: Reply; readonly upTo: Seq }>()
+  readonly #flushes = new Map<number, Flush>()
   readonly #verifications = new Map<number, (digests: Digests | undefined) => void>()
   /** What a replica tells in the middle of its step is looked at after it. */
   #told: (() => void)[] = []
@@ -206,7 +212,7 @@ export class ModelServer implements Host {
       case 'close':
         return this.#close(call.session, reply)
       case 'flush':
-        return this.#flush(reply)
+        return this.#flush(call.by, reply)
       case 'change':
         return this.#execute(call, reply)
       case 'awaitRelease':
@@ -285,9 +291,14 @@ export class ModelServer implements Host {
     else this.#proposed.set(at, { epoch, replies: [{ reply, result }] })
   }
 
-  #flush(reply: Reply): void {
+  #flush(by: string, reply: Reply): void {
+    const asked = [...this.#flushes.values()].find((flush) => flush.by === by)
+    if (asked !== undefined) {
+      asked.reply = reply
+      return
+    }
     const ticket = this.#ticket()
-    this.#flushes.set(ticket, { reply, upTo: this.#storage.last.seq })
+    this.#flushes.set(ticket, { by, reply, upTo: this.#storage.last.seq })
     this.#replica().flush(ticket)
   }
 

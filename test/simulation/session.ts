@@ -9,7 +9,8 @@ export type Call =
   | { readonly kind: 'open'; readonly nonce: string }
   | { readonly kind: 'close'; readonly session: string }
   /** Everything acknowledged so far is to be on the disks when it is answered. */
-  | { readonly kind: 'flush' }
+  /** `by`: who asks. Asked again it is the same question, as over a connection that stands, as long as one primary has it. */
+  | { readonly kind: 'flush'; readonly by: string }
   /** `seen`: the highest position this session has seen (R20). */
   | { readonly kind: 'read'; readonly op: Op; readonly seen: Position; readonly stream?: StreamId }
   /** `take`: the number of a hold that is wanted. `under`: of the hold under which it was held back. */
