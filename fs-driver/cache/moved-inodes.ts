@@ -1,3 +1,4 @@
+import type { Attributes } from '../../proto/generated/file-service.ts'
 import { isOfType } from '../file-type.ts'
 import { isDot, nameKey } from '../names.ts'
 import type { FileCall, FileResult } from '../router/file-client.ts'
@@ -15,18 +16,28 @@ export interface Around {
   readonly kernel: KernelNames
   /** Where a name leads, if a lease says so. */
   readonly entry: (dir: bigint, name: Uint8Array) => CachedEntry | undefined
-  /** What a thread that waits for the answer to a lookup does in a rename(2), as far as can be known; undefined: it is in none. */
-  readonly renaming: (pid: number) => Renaming | undefined
+  /**
+   * What a thread that waits for the answer to a request does in a rename(2), as far as can be known; undefined: it is in
+   * none. A promise, which never rejects, while it does not wait yet.
+   */
+  readonly renaming: (pid: number) => Doing | Promise<Doing>
 }
 
 /** It looks a name up, or asks whether what it knows of a name is still so: if not, it looks it up next. */
 export type Renaming = 'looks up' | 'revalidates'
 
+type Doing = Renaming | undefined
+
 /** 'stale': ESTALE; 'absent': that there is no such name. */
 export type Instead = 'stale' | 'absent' | undefined
 
-/** Where a rename that looks up its names once more has found inodes by now. */
-type SecondLook = Map<bigint, string>
+/** A rename that looks up its names once more. */
+interface SecondLook {
+  /** Where it has found inodes by now. */
+  readonly found: Map<bigint, string>
+  /** What it is about to be told is our word, and not the servers'. */
+  isOurWord: boolean
+}
 
 /** A name that is not gone by then is kept by a request that may wait for ours. */
 const patienceMs = 100
@@ -53,7 +64,7 @@ const renamesMax = 1024
 export class MovedInodes {
   readonly #kernel: KernelNames
   readonly #entry: (dir: bigint, name: Uint8Array) => CachedEntry | undefined
-  readonly #renaming: (pid: number) => Renaming | undefined
+  readonly #renaming: Around['renaming']
   /** One name for each, once it is looked up. */
   readonly #directories = new KernelPlaces((attributes) => isOfType(attributes, 'directory'), directoriesMax)
   readonly #files = new KernelPlaces((attributes) => !isOfType(attributes, 'directory'), filesMax)
@@ -75,10 +86,15 @@ export class MovedInodes {
     if (result.$case !== 'listing') this.#files.answered(call, result)
   }
 
-  /** A lookup is answered with an error, or that there is no such name: the kernel has nothing there then. */
-  isNothingAt(place: Place): void {
+  /** A lookup of that thread is answered with an error, or that there is no such name: the kernel has nothing there then. */
+  isNothingAt(place: Place, pid: number): void {
     this.#directories.forget(place)
     this.#files.forget(place)
+    const again = this.#again.get(pid)
+    if (again === undefined) return
+    if (again.isOurWord) again.isOurWord = false
+    // Of the old name it is the end of the rename, and of the new one the last that it looks up.
+    else if (this.#renaming(pid) !== 'revalidates') this.#again.delete(pid)
   }
 
   /** The thread has looked up both names, and asks to have it done. */
@@ -86,48 +102,65 @@ export class MovedInodes {
     this.#again.delete(pid)
   }
 
-  /** What the thread `pid` is to be told instead of that; undefined: nothing else. The promise never rejects. */
+  /** The thread asks something: what its last rename was told does not count for the next. */
+  asks(pid: number): void {
+    if (this.#again.has(pid) && this.#renaming(pid) === undefined) this.#again.delete(pid)
+  }
+
+  /** Might the thread have to be told something else than that? Then `instead` says it, of what servers say. */
+  isDoubtful(call: FileCall, result: FileResult, pid: number): boolean {
+    const found = foundBy(call, result)
+    if (found === undefined) return false
+    const { attributes, place } = found
+    if (this.#again.has(pid)) return true
+    if (!isOfType(attributes, 'directory')) return this.#filesElsewhere(place, attributes.ino).length > 0
+    return this.#forgetting.has(attributes.ino) || this.#directories.elsewhere(place, attributes.ino).length > 0
+  }
+
+  /** What the thread `pid` is to be told instead of that, and is told then; undefined: nothing else. The promise never rejects. */
   instead(call: FileCall, result: FileResult, pid: number): Instead | Promise<Instead> {
-    if (call.$case !== 'lookup' || result.$case !== 'entry' || result.value.attributes === undefined) return undefined
-    if (isDot(call.value.name)) return undefined
-    const { attributes } = result.value
+    const found = foundBy(call, result)
+    if (found === undefined) return undefined
+    const { attributes, place } = found
     const { ino } = attributes
-    const place = { dir: call.value.parent, name: call.value.name }
-    const again = this.#secondLook(pid)
-    if (again !== undefined && isUnderAnotherName(again, place, ino)) return 'absent'
+    const again = this.#again.get(pid)
+    if (again !== undefined && isUnderAnotherName(again.found, place, ino)) {
+      again.isOurWord = true
+      return 'absent'
+    }
     if (isOfType(attributes, 'directory')) return this.#ofDirectory(place, ino, pid)
     return again === undefined ? this.#ofFile(place, ino, pid) : undefined
   }
 
-  #secondLook(pid: number): SecondLook | undefined {
-    const again = this.#again.get(pid)
-    if (again !== undefined && this.#renaming(pid) === undefined) this.#again.delete(pid)
-    return this.#again.get(pid)
+  #ofFile(place: Place, ino: bigint, pid: number): Instead | Promise<Instead> {
+    const old = this.#filesElsewhere(place, ino)
+    if (old.length === 0) return undefined
+    const doing = this.#renaming(pid)
+    const say = (known: Doing): Instead => {
+      // Not for others: their lookups may come between the two of a rename.
+      if (known === 'looks up') for (const one of old) this.#files.forget(one)
+      return this.#stale(pid, known)
+    }
+    return doing instanceof Promise ? doing.then(say) : say(doing)
   }
 
-  #ofFile(place: Place, ino: bigint, pid: number): Instead {
-    const old = this.#files.elsewhere(place, ino).filter(({ dir, name }) => this.#entry(dir, name) !== ino) // a hard link
-    if (old.length === 0) return undefined
-    const said = this.#stale(pid)
-    // Not for others: their lookups may come between the two of a rename.
-    if (this.#again.has(pid)) for (const one of old) this.#files.forget(one)
-    return said
+  #filesElsewhere(place: Place, ino: bigint): readonly Place[] {
+    return this.#files.elsewhere(place, ino).filter(({ dir, name }) => this.#entry(dir, name) !== ino) // a hard link
   }
 
   #ofDirectory(place: Place, ino: bigint, pid: number): undefined | Promise<Instead> {
     this.#forgetWhereItWas(place, ino)
     const forgetting = this.#forgetting.get(ino)
     if (forgetting === undefined) return undefined
-    return within(forgetting, patienceMs).then((isGone) =>
-      isGone || this.#again.has(pid) ? undefined : this.#stale(pid),
+    return within(forgetting, patienceMs).then(async (isGone) =>
+      isGone || this.#again.has(pid) ? undefined : this.#stale(pid, await this.#renaming(pid)),
     )
   }
 
-  #stale(pid: number): Instead {
-    const renaming = this.#renaming(pid)
-    if (renaming !== 'looks up') return renaming && 'stale'
+  #stale(pid: number, doing: Doing): Instead {
+    if (doing !== 'looks up') return doing && 'stale'
     this.#again.delete(pid)
-    this.#again.set(pid, new Map())
+    this.#again.set(pid, { found: new Map(), isOurWord: true })
     const [oldest] = this.#again.keys()
     if (this.#again.size > renamesMax && oldest !== undefined) this.#again.delete(oldest)
     return 'stale'
@@ -145,10 +178,19 @@ export class MovedInodes {
   }
 }
 
+function foundBy(
+  call: FileCall,
+  result: FileResult,
+): { readonly place: Place; readonly attributes: Attributes } | undefined {
+  if (call.$case !== 'lookup' || result.$case !== 'entry' || isDot(call.value.name)) return undefined
+  const { attributes } = result.value
+  return attributes && { place: { dir: call.value.parent, name: call.value.name }, attributes }
+}
+
 /** Of two hard links, too: then the servers find that there is nothing to do. */
-function isUnderAnotherName(again: SecondLook, { dir, name }: Place, ino: bigint): boolean {
+function isUnderAnotherName(found: Map<bigint, string>, { dir, name }: Place, ino: bigint): boolean {
   const key = nameKey(dir, name)
-  const seen = again.get(ino)
-  if (seen === undefined) again.set(ino, key)
+  const seen = found.get(ino)
+  if (seen === undefined) found.set(ino, key)
   return seen !== undefined && seen !== key
 }

@@ -98,6 +98,7 @@ export class Driver {
   /** One message of the kernel; nothing of the frame is used afterwards. Never throws for what is in it. */
   onMessage(frame: Frame, length: number): void {
     const request = parseRequest(frame, length, this.#parts.state.negotiated ?? beforeInit)
+    if (request.op !== 'malformed') this.#parts.moved.asks(request.header.pid)
     if (request.op === 'WRITE') this.#startWrite(request)
     else if (request.op === 'malformed') this.#refuse(request)
     else if (request.op === 'unknown')
@@ -234,13 +235,11 @@ export class Driver {
     }
   }
 
-  /** The answer to what is known here; undefined: the kernel has to forget something first, so servers are asked. */
+  /** The answer to what is known here; undefined: the kernel may have to forget something first, so servers are asked. */
   #known(request: Request, plan: Calling, outcome: Outcome, validMs?: (ino: bigint) => number): ReplyBody | undefined {
     if (outcome.kind === 'errno') return { kind: 'error', errno: outcome.errno }
     const { moved } = this.#parts
-    const instead = moved.instead(plan.call, outcome.result, request.header.pid)
-    if (instead instanceof Promise) return undefined
-    if (instead !== undefined) return insteadReplies[instead]
+    if (moved.isDoubtful(plan.call, outcome.result, request.header.pid)) return undefined
     moved.answered(plan.call, outcome.result)
     return plan.answer(outcome.result, validMs)
   }
@@ -441,7 +440,7 @@ export class Driver {
   /** What is open is noted before the kernel can know of it, so that it is not forgotten if this process dies. */
   #reply(request: Request, body: ReplyBody): void {
     if (request.op === 'LOOKUP' && body.kind !== 'entry') {
-      this.#parts.moved.isNothingAt({ dir: request.header.nodeid, name: request.args.name })
+      this.#parts.moved.isNothingAt({ dir: request.header.nodeid, name: request.args.name }, request.header.pid)
     }
     const { kernel, state } = this.#parts
     if (body.kind === 'opened') state.opened(body.fh, request.header.nodeid)

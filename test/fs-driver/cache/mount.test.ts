@@ -1,7 +1,7 @@
 import t from 'tap'
 import { calls } from '../../fixtures/calls.ts'
-import { type LeasingMount, mountLeasing } from '../../fixtures/leasing-mount.ts'
-import { pause, waitFor } from '../../fixtures/wait.ts'
+import { type LeasingMount, mountLeasing, settleInKernel } from '../../fixtures/leasing-mount.ts'
+import { waitFor } from '../../fixtures/wait.ts'
 
 /** Asks until nothing of it goes over the network any more: all of it is leased. */
 async function settle(mount: LeasingMount, ask: () => Promise<unknown>): Promise<unknown> {
@@ -30,22 +30,6 @@ void t.test('what is leased is not asked for again', async (t) => {
   await settle(mount, () => probe.ask('os.path.exists("nobody"), os.readlink("link"), os.listxattr("d1")'))
   t.same(mount.errors, [])
 })
-
-/** Asks until the kernel answers by itself: also while the driver is stopped. */
-async function settleInKernel(mount: LeasingMount, ask: () => Promise<unknown>): Promise<unknown> {
-  return waitFor(
-    async () => {
-      await ask()
-      process.kill(mount.mounted.pid(), 'SIGSTOP')
-      const asking = ask()
-      const answer = await Promise.race([asking, pause(400).then(() => undefined)])
-      process.kill(mount.mounted.pid(), 'SIGCONT')
-      await asking
-      return answer === undefined ? undefined : { answer }
-    },
-    { what: 'answers without the driver', limitMs: 30_000 },
-  ).then(({ answer }) => answer)
-}
 
 /** Each: made ready here, looked at until it is cached, changed elsewhere, looked at once. */
 const changes: readonly {

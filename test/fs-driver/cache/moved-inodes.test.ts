@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MovedInodes } from '../../../fs-driver/cache/moved-inodes.ts'
+import { type Instead, MovedInodes } from '../../../fs-driver/cache/moved-inodes.ts'
 import type { FileCall, FileResult } from '../../../fs-driver/router/file-client.ts'
 import { attributesOf } from '../../fixtures/attributes.ts'
 
@@ -13,7 +13,11 @@ function bench(leased: ReadonlyMap<string, bigint> = new Map()) {
   const told: string[] = []
   const lets: (() => void)[] = []
   const pathOf = (dir: bigint, name: Uint8Array) => `${dir}/${Buffer.from(name).toString()}`
-  const threads = { revalidating: false }
+  const threads: { revalidating: boolean; elsewhere: boolean; running: boolean } = {
+    revalidating: false,
+    elsewhere: false,
+    running: false,
+  }
   const moved = new MovedInodes({
     kernel: {
       forgetName: (dir, name) => {
@@ -23,14 +27,20 @@ function bench(leased: ReadonlyMap<string, bigint> = new Map()) {
     },
     entry: (dir, name) => leased.get(pathOf(dir, name)),
     renaming: (pid) => {
-      if (pid === looking) return undefined
-      return threads.revalidating ? 'revalidates' : 'looks up'
+      if (pid === looking || threads.elsewhere) return undefined
+      const doing = threads.revalidating ? 'revalidates' : 'looks up'
+      return threads.running ? Promise.resolve(doing) : doing
     },
   })
   const answers = (call: FileCall, result: FileResult, pid = 1) => {
+    moved.asks(pid)
     const instead = moved.instead(call, result, pid)
-    if (instead === undefined || instead instanceof Promise) moved.answered(call, result)
-    return instead
+    const told = (said: Instead): Instead => {
+      if (said === undefined) moved.answered(call, result)
+      else if (call.$case === 'lookup') moved.isNothingAt({ dir: call.value.parent, name: call.value.name }, pid)
+      return said
+    }
+    return instead instanceof Promise ? instead.then(told) : told(instead)
   }
   const looks = (parent: bigint, name: string, ino: bigint, how: { mode?: number; pid?: number } = {}) =>
     answers(
@@ -129,6 +139,72 @@ void t.test('who asks whether a name still leads there looks it up next, and tha
   t.equal(looks(3n, 'y', 9n, { mode }), 'stale')
   t.equal(looks(2n, 'x', 9n, { mode }), undefined)
   t.end()
+})
+
+void t.test('what a rename was told does not count for the next of that thread', (t) => {
+  const mode = file
+  const afterOne = () => {
+    const made = bench()
+    void made.looks(2n, 'x', 9n, { mode })
+    void made.looks(2n, 'z', 10n, { mode, pid: looking })
+    t.equal(made.looks(3n, 'y', 9n, { mode }), 'stale')
+    return made
+  }
+  const x = { dir: 2n, name: Buffer.from('x') }
+  {
+    const { looks, moved } = afterOne()
+    moved.isNothingAt(x, 1)
+    t.equal(looks(3n, 'y', 10n, { mode }), 'stale', 'the old name was gone')
+  }
+  {
+    const { looks, moved, threads } = afterOne()
+    threads.revalidating = true
+    moved.isNothingAt(x, 1)
+    threads.revalidating = false
+    t.equal(looks(3n, 'y', 10n, { mode }), undefined, 'it may be looked up once more')
+  }
+  {
+    const { looks, moved, threads } = afterOne()
+    threads.elsewhere = true
+    moved.asks(1)
+    threads.elsewhere = false
+    t.equal(looks(3n, 'y', 10n, { mode }), 'stale', 'it has done something else since')
+  }
+  t.end()
+})
+
+void t.test('a thread that does not wait yet is looked at when it does', async (t) => {
+  const { looks, threads } = bench()
+  const mode = file
+  void looks(2n, 'x', 9n, { mode })
+  threads.running = true
+  t.equal(await looks(3n, 'y', 9n, { mode }), 'stale')
+})
+
+void t.test('what may have to be said instead is doubtful', async (t) => {
+  const { lets, looks, moved } = bench()
+  const doubts = (parent: bigint, name: string, ino: bigint, mode: number) =>
+    moved.isDoubtful(
+      { $case: 'lookup', value: { parent, name: Buffer.from(name) } },
+      { $case: 'entry', value: { attributes: { ...attributesOf(ino), mode } } },
+      1,
+    )
+  for (const [ino, mode] of [
+    [9n, file],
+    [10n, directory],
+  ] as const) {
+    const name = String(ino)
+    t.equal(doubts(2n, name, ino, mode), false)
+    void looks(2n, name, ino, { mode })
+    t.equal(doubts(2n, name, ino, mode), false, 'where it was')
+    t.equal(doubts(3n, 'y', ino, mode), true)
+  }
+  t.equal(doubts(3n, '.', 10n, directory), false)
+  const found = looks(3n, 'y', 10n)
+  t.equal(doubts(3n, 'y', 10n, directory), true, 'the old name is being forgotten')
+  lets[0]?.()
+  await found
+  t.equal(doubts(3n, 'y', 10n, directory), false)
 })
 
 void t.test('what this machine has moved itself the kernel has moved', (t) => {

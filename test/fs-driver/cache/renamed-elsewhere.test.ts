@@ -1,6 +1,6 @@
 import t from 'tap'
 import { calls } from '../../fixtures/calls.ts'
-import { type LeasingMount, mountLeasing } from '../../fixtures/leasing-mount.ts'
+import { type LeasingMount, mountLeasing, settleInKernel } from '../../fixtures/leasing-mount.ts'
 
 // The kernel looks the two names of a rename up one after the other: between them another host renames the same file.
 
@@ -31,6 +31,24 @@ for (const { what, ready } of cases) {
     t.equal(await probe.ask('os.rename("f", "g")'), 'ENOENT')
     t.same(await probe.ask('os.path.exists("f"), os.path.exists("g")'), [false, true])
     t.equal(await probe.ask('os.rename("g", "f")'), null)
+    t.same(mount.errors, [])
+  })
+}
+
+for (const [what, make] of Object.entries({ file: 'open("d/h", "w").close()', directory: 'os.mkdir("d/h")' })) {
+  void t.test(`nor a ${what} by a thread whose rename before was not made, and which the kernel knows`, async (t) => {
+    const mount = await mountLeasing(t)
+    const { provider } = mount
+    const probe = mount.prober()
+    const other = mount.prober()
+    for (const source of ['os.mkdir("d")', make, 'open("f", "w").close()']) t.equal(await probe.ask(source), null)
+    t.equal(await probe.ask('os.path.exists("f")'), true)
+    whenAsked(mount, 'g', () => provider.change(calls.rename('f', 'g')))
+    t.equal(await probe.ask('os.rename("f", "g")'), 'ENOENT')
+    t.equal(await settleInKernel(mount, () => other.ask('os.path.exists("d/h")')), true)
+    whenAsked(mount, 'i', () => provider.change(calls.rename('h', 'i', provider.inodeOf('d'))))
+    t.equal(await probe.ask('os.rename("d/h", "d/i")'), 'ENOENT')
+    t.same(await probe.ask('names("d")'), ['i'])
     t.same(mount.errors, [])
   })
 }
