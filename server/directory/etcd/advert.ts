@@ -1,3 +1,4 @@
+import type { ICompare, IRequestOp } from 'etcd3'
 import type { Advert } from '../../../proto/advert.ts'
 import * as wire from '../../../proto/generated/directory-service.ts'
 import type { Advertisement } from '../directory.ts'
@@ -13,6 +14,9 @@ const againMs = 200
 /** A change of load alone waits so long: each is a write on a majority of etcd's disks. */
 const loadMs = 2000
 
+/** The revision of a key that is not there. */
+const absent = '0'
+
 /** One advert, kept in etcd under a lease until closed; put there again, under another lease, whenever it was lost. */
 export class LeasedAdvert {
   readonly #endpoints: Endpoints
@@ -20,6 +24,8 @@ export class LeasedAdvert {
   #advert: Advert
   #closed = false
   #lease: string | undefined
+  /** Of etcd, at which the key was last changed, as far as is known. */
+  #revision = absent
   #writing = false
   #stale = false
   #endStream = (): void => {}
@@ -127,11 +133,30 @@ export class LeasedAdvert {
     try {
       while (this.#stale && !this.#closed && this.#lease === lease) {
         this.#stale = false
-        const value = Buffer.from(wire.Advert.encode(advertToWire(this.#advert)).finish())
-        await this.#endpoints.ask((etcd, options) => etcd.kv.put({ key: this.#key, value, lease }, options))
+        if (!(await this.#put(lease))) this.#stale = true
       }
     } finally {
       this.#writing = false
     }
+  }
+
+  /**
+   * Etcd may carry a put out late, or once more, when the advert stands under another lease already: it would go with the
+   * lease of before, though this process keeps it alive. So each is one of what it finds there.
+   *
+   * @returns whether what is to be there now is
+   */
+  async #put(lease: string): Promise<boolean> {
+    const key = this.#key
+    const value = Buffer.from(wire.Advert.encode(advertToWire(this.#advert)).finish())
+    const compare: ICompare = { key, target: 'Mod', result: 'Equal', mod_revision: this.#revision }
+    const read: IRequestOp = { request_range: { key } }
+    const success = [{ request_put: { key, value, lease } }, read]
+    const { responses } = await this.#endpoints.ask((etcd, options) =>
+      etcd.kv.txn({ compare: [compare], success, failure: [read] }, options),
+    )
+    const present = responses.at(-1)?.response_range.kvs[0]
+    this.#revision = present?.mod_revision ?? absent
+    return present?.lease === lease && present.value.equals(value)
   }
 }

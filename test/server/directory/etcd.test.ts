@@ -1,11 +1,13 @@
 import t, { type Test } from 'tap'
 import { incarnation } from '../../../proto/ids.ts'
 import { DirectoryRefusal, DirectoryUnavailable } from '../../../server/directory/directory.ts'
+import { LeasedAdvert } from '../../../server/directory/etcd/advert.ts'
 import { Endpoints, type EtcdSettings } from '../../../server/directory/etcd/endpoints.ts'
 import { EtcdDirectory } from '../../../server/directory/etcd/etcd.ts'
 import { Keys } from '../../../server/directory/etcd/keys.ts'
 import { VolumeWatch } from '../../../server/directory/etcd/watch.ts'
 import { Etcd } from '../../fixtures/etcd.ts'
+import { waitFor } from '../../fixtures/wait.ts'
 import { advert, Ears, first, ruledBy, runDirectorySuite, s1, s2 } from './suite.ts'
 import { until } from './until.ts'
 
@@ -91,6 +93,53 @@ void t.test('a watch that a compaction has overtaken reads anew, and misses noth
   await directory.swapRecord('main', 2, ruledBy(s2, 2))
   await until('the watch to go on', () => ears.last?.version === 3)
   t.equal(ears.last?.record.primary, s2)
+})
+
+void t.test('a put that etcd carries out late does not take an advert to the lease of before', async (t) => {
+  const how = settings(shared)
+  const questions: (() => Promise<unknown>)[] = []
+  const streams: { cancel(): void }[] = []
+  /** Each question can be asked once more, and each stream ended. */
+  class Recorded extends Endpoints {
+    override ask<T>(question: Parameters<typeof Endpoints.prototype.ask<T>>[0]): Promise<T> {
+      questions.push(() => super.ask(question))
+      return super.ask(question)
+    }
+
+    override forStream(): ReturnType<Endpoints['forStream']> {
+      const given = super.forStream()
+      const { leaseClient } = given.client
+      const keepAlive = leaseClient.leaseKeepAlive.bind(leaseClient)
+      leaseClient.leaseKeepAlive = async () => {
+        const stream = await keepAlive()
+        streams.push(stream)
+        return stream
+      }
+      return given
+    }
+  }
+  const [recorded, plain] = [new Recorded(how), new Endpoints(how)]
+  const key = new Keys(how.prefix ?? '').advert('main', s1, advert(s1).incarnation)
+  const leased = new LeasedAdvert(recorded, key, advert(s1))
+  t.teardown(async () => {
+    await leased.close()
+    for (const endpoints of [recorded, plain]) endpoints.close()
+  })
+  const leaseOf = async () => (await plain.ask((etcd) => etcd.kv.range({ key }))).kvs[0]?.lease
+  const stream = await waitFor(() => streams[0], { what: 'the lease to be kept', limitMs: 10_000 })
+  const first = await leaseOf()
+  if (first === undefined) throw new Error('there is no advert')
+  const put = questions.at(-1)
+  stream.cancel()
+  const another = async () => {
+    const lease = await leaseOf()
+    return lease === first ? undefined : lease
+  }
+  const second = await waitFor(another, { what: 'another lease', limitMs: 10_000 })
+  await put?.() // no error: the lease is there still
+  const isOver = async () => (await plain.ask((etcd) => etcd.leaseClient.leaseTimeToLive({ ID: first }))).TTL === '-1'
+  await waitFor(async () => (await isOver()) || undefined, { what: 'the end of the first lease', limitMs: 10_000 })
+  t.equal(await leaseOf(), second)
 })
 
 void t.test('an etcd that starts again is found again: record, deaths, adverts and watch', async (t) => {
