@@ -3,6 +3,7 @@ import { origin, type Position } from '../../replication/entry.ts'
 import { Cache, type Kept } from './cache.ts'
 import type { Hold } from './holds.ts'
 import { type Op, randomChange, randomOp } from './operations.ts'
+import { type Known, nothingKnown } from './oracle.ts'
 import type { Prng } from './random.ts'
 import type { Answer, Call, Push, RequestId, StreamId } from './session.ts'
 import type { Timeline } from './timeline.ts'
@@ -30,8 +31,8 @@ export interface ClientWorld {
   /** How often all hosts lost power, and what was lost with it. */
   losses(): number
   /** What clients know of by now, for judging reads that begin now. */
-  known(): Seq
-  send(client: string, to: NodeId, call: Call, knownThen: Seq, onAnswer: (answer: Answer) => void): void
+  known(): Known
+  send(client: string, to: NodeId, call: Call, knownThen: Known, onAnswer: (answer: Answer) => void): void
   acknowledged(request: RequestId): void
   /** What a client held back was refused. @throws Violation if its hold was not taken away */
   heldInVain(client: string, object: string, hold: Hold): void
@@ -129,7 +130,7 @@ export class Client {
         now: () => timeline.now * rate,
         after: (delayMs, then) => this.#after(delayMs, then),
         send: (to, call, onAnswer) => {
-          this.#world.send(this.name, to, call, 0 as Seq, (answer) => this.#awake(() => onAnswer(answer)))
+          this.#world.send(this.name, to, call, nothingKnown, (answer) => this.#awake(() => onAnswer(answer)))
         },
         changed: () => this.#reattach(),
         wanted: (object, number) => this.#back?.wanted(object, number),

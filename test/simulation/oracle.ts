@@ -16,6 +16,15 @@ export interface Loss {
   readonly log: readonly Entry[]
 }
 
+/** What clients knew at some time to be committed: all up to there, less what was lost since. */
+export interface Known {
+  readonly seq: Seq
+  /** How often something had been lost by then. */
+  readonly losses: number
+}
+
+export const nothingKnown: Known = { seq: 0 as Seq, losses: 0 }
+
 export interface OracleView {
   now(): number
   record(): VolumeRecord
@@ -59,8 +68,8 @@ export class Oracle {
   get log(): readonly Entry[] {
     return this.#log
   }
-  get known(): Seq {
-    return this.#known
+  get known(): Known {
+    return { seq: this.#known, losses: this.losses.length }
   }
 
   /** A member put an entry into its journal. */
@@ -226,11 +235,13 @@ export class Oracle {
   }
 
   /** A member answered a read, first asked for when `knownThen` was what clients knew, from its state as of `at`. */
-  readAnswered(node: NodeId, op: Op, at: Seq, knownThen: Seq): void {
+  readAnswered(node: NodeId, op: Op, at: Seq, knownThen: Known): void {
     if (at > this.#log.length)
       throw new Violation('reads', 'R3', `${node} read state ${at}, which nobody has committed`)
     const { keys, blob } = touchedBy(op.object)
-    for (let seq = at + 1; seq <= knownThen; seq++) {
+    const kept = this.losses.slice(knownThen.losses).map((loss) => loss.kept)
+    const known = Math.min(knownThen.seq, ...kept)
+    for (let seq = at + 1; seq <= known; seq++) {
       const entry = this.#log[seq - 1]
       if (entry === undefined || !touches(entry, keys, blob)) continue
       throw new Violation(

@@ -1,4 +1,4 @@
-import { type Incarnation, incarnation, type NodeId, nodeId, type Seq } from '../../proto/ids.ts'
+import { type Incarnation, incarnation, type NodeId, nodeId } from '../../proto/ids.ts'
 import { controlKinds, type Message } from '../../replication/message.ts'
 import { standardTiming } from '../../replication/ports.ts'
 import { newRecord, type Versioned, type VolumeRecord } from '../../replication/record.ts'
@@ -13,7 +13,7 @@ import type { Mix, Profile } from './mixes.ts'
 import { SimNetwork } from './network.ts'
 import type { Op } from './operations.ts'
 import { Operator, operatorEvents } from './operator.ts'
-import { Oracle } from './oracle.ts'
+import { type Known, Oracle } from './oracle.ts'
 import { Process, type ProcessWorld } from './process.ts'
 import { Prng } from './random.ts'
 import type { Answer, Call, Push, RequestId, ServerFrame } from './session.ts'
@@ -134,7 +134,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
 
   // What the parts of the simulation need of each other.
 
-  send(client: string, to: NodeId, call: Call, knownThen: Seq, onAnswer: (answer: Answer) => void): void {
+  send(client: string, to: NodeId, call: Call, knownThen: Known, onAnswer: (answer: Answer) => void): void {
     this.#carry(
       client,
       to,
@@ -281,7 +281,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
   losses(): number {
     return this.oracle.losses.length
   }
-  known(): Seq {
+  known(): Known {
     return this.oracle.known
   }
   acknowledged(request: RequestId): void {
