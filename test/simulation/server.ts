@@ -255,7 +255,9 @@ export class ModelServer implements Host {
     }
     const gone = under !== undefined && !this.#holds.stands(op.object, { session, number: under })
     const outcome = gone ? { effects: [], result: 'EIO' } : execute(pending, op)
-    const isGiven = take !== undefined && outcome.result === 'ok' && this.#holds.mayTake(op.object)
+    // Who has a lease on it lets go of it as of what is changed: so what changes nothing gives no hold.
+    const changes = outcome.result === 'ok' && outcome.effects.length > 0
+    const isGiven = take !== undefined && changes && this.#holds.mayTake(op.object)
     const result = isGiven ? withNumber(outcome.result, take) : outcome.result
     const given = isGiven ? [putHold(op.object, { session, number: take })] : []
     const effects = [...outcome.effects, ...given, put(key, encodeReply(request.seq, result))]
