@@ -30,7 +30,8 @@ export function tell(message: Message): string {
   return `${head} slice ${content.ticket} ${show(slice)} ${Buffer.from(body).toString('latin1')}`
 }
 
-function show(value: unknown): string {
+/** In one line, for people; without bodies. */
+export function show(value: unknown): string {
   return JSON.stringify(value, (key, part: unknown) => {
     if (typeof part === 'bigint') return String(part)
     if (key === 'body') return undefined

@@ -8,7 +8,7 @@ import { SimDirectory } from './directory.ts'
 import type { Victim } from './faults.ts'
 import type { Hold } from './holds.ts'
 import { Host } from './host.ts'
-import { sizeOf, tell } from './messages.ts'
+import { show, sizeOf, tell } from './messages.ts'
 import type { Mix, Profile } from './mixes.ts'
 import { SimNetwork } from './network.ts'
 import type { Op } from './operations.ts'
@@ -215,7 +215,7 @@ export class World implements ProcessWorld, ClientWorld, Victim {
 
   logged(process: Process, event: string, fields: Readonly<Record<string, unknown>>): void {
     this.happened(event)
-    this.trace.add(() => `${process.incarnation} * ${event} ${JSON.stringify(fields)}`)
+    this.trace.add(() => `${process.incarnation} * ${event} ${show(fields)}`)
   }
 
   happened(what: string): void {
