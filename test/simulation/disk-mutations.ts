@@ -49,6 +49,7 @@ export const diskMutations: readonly Mutation[] = [
       ),
     ],
     faults: 'resyncs',
+    profile: { client: { ...busy.client, flushShare: 0.3 } },
     within: 400,
     noticedBy: ['verify', 'members equal', 'flushed', 'reads', 'linearizability', 'invariants', 'lost'],
   },
