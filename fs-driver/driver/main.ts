@@ -178,8 +178,8 @@ function later(ms: number, run: () => void): () => void {
 
 /** Whoever looks for what a hanging program waits for finds it in the log. */
 function sayWaits(drivers: VolumeDrivers, log: Log): void {
-  for (const wait of drivers.waitingFor(waitMs).slice(0, waitsSaidMax))
-    log.error('request.waits', { ...wait, ino: String(wait.ino) })
+  for (const { forMs, ino, op, pid } of drivers.waitingFor(waitMs).slice(0, waitsSaidMax))
+    log.error('request.waits', { op, ino: String(ino), by: pid, forMs })
 }
 
 function dieOfBugs(log: Log): void {
