@@ -32,8 +32,18 @@ export function readdir(view: View, _caller: Caller, op: Readdir): Outcome {
   return { reply: { $case: 'listing', value: { entries: [], end: false, parent: inode.parent } }, effects: [], scan }
 }
 
-/** The answer to a readdir, from what its scan brought; `view` and `rows` are of one position. @throws as `readdir` */
-export function listing(view: View, op: Readdir, rows: Iterable<readonly [Key, Uint8Array]>): Outcome['reply'] {
+/**
+ * The answer to a readdir, from what its scan brought; `view` and `rows` are of one position.
+ *
+ * @param without inodes that are not looked at: of these it says no attributes
+ * @throws as `readdir`
+ */
+export function listing(
+  view: View,
+  op: Readdir,
+  rows: Iterable<readonly [Key, Uint8Array]>,
+  without: ReadonlySet<bigint> = new Set(),
+): Outcome['reply'] {
   const inode = directoryOf(view, op)
   const entries: DirectoryEntry[] = specialEntries(op, inode)
   const wanted = wantedCount(op)
@@ -47,7 +57,8 @@ export function listing(view: View, op: Readdir, rows: Iterable<readonly [Key, U
       const cookie = (BigInt(parsed.hash) << slotBits) | BigInt(dentry.slot)
       if (cookie <= op.cookie) continue
       if (entries.length >= wanted) return answer(entries, { end: false, inode })
-      entries.push({ ...nameEntry(dentry), cookie, attributes: op.attributes ? find(view, dentry.ino) : undefined })
+      const attributes = op.attributes && !without.has(dentry.ino) ? find(view, dentry.ino) : undefined
+      entries.push({ ...nameEntry(dentry), cookie, attributes })
     }
   }
   return answer(entries, { end: scanned < scanCount(op), inode })

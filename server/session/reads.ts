@@ -51,6 +51,8 @@ export class Reads {
     let { seen } = how
     const { commits, replica, changed, self } = this.#ports
     let asked = false
+    /** Whoever holds these does not answer. */
+    let without = nothing
     while (!wanted.closed && !wanted.cancelled) {
       const standing = replica.standing(seen)
       if (standing === 'lost') return lostSince(commits.here)
@@ -72,7 +74,7 @@ export class Reads {
       }
       const view = new RecordingView(this.#ports.state.committed)
       const from = commits.committed
-      const result = await this.#evaluate(view, session, caller, call)
+      const result = await this.#evaluate(view, caller, call, { session, without })
       // What was said before a stop must not be said after it (R13).
       if (result === 'changed meanwhile' || !replica.mayRead()) continue
       // What is committed at the primary is what is committed. At a mirror, an entry that was dirty while we read and has
@@ -80,9 +82,10 @@ export class Reads {
       const known = replica.primary() === self || (commits.committed === from && !this.#dirty(view))
       const held = heldByOthers(this.#ports.state.committed, view.keys, session)
       if (held.length > 0) {
-        const released = await this.#ports.changes.release(held, caller, { seen, session, wanted })
-        if (released?.kind === 'ended' || (released?.kind === 'done' && released.errno !== 0)) return released
-        if (released?.kind === 'done') seen = released.position
+        const released = await this.#released(held, caller, call, { seen, session, wanted })
+        if (released === 'not soon') without = new Set([...without, ...held])
+        else if (released?.kind === 'ended' || (released?.kind === 'done' && released.errno !== 0)) return released
+        else if (released?.kind === 'done') seen = released.position
         continue
       }
       if (asked || known) return result.kind === 'done' ? { ...result, at: from } : result
@@ -98,7 +101,7 @@ export class Reads {
     { session, refused }: { readonly session: bigint; readonly refused: boolean },
   ): Promise<Answer | undefined> {
     if (refused) return this.#failed(new FsError('EIO', 'this side of a partition has no primary'))
-    const result = await this.#evaluate(new RecordingView(this.#ports.state.committed), session, caller, call)
+    const result = await this.#evaluate(new RecordingView(this.#ports.state.committed), caller, call, { session })
     return result === 'changed meanwhile' ? undefined : result
   }
 
@@ -112,7 +115,7 @@ export class Reads {
   async #upToDate(): Promise<boolean> {
     const { commitAnswers, replica, commits, changed } = this.#ports
     const answer = commitAnswers.ask((ticket) => replica.askCommit(ticket))
-    const committed = await Promise.race([answer, lost(changed)])
+    const committed = await Promise.race([answer, ticks(changed, answerTicks)])
     if (committed === undefined) {
       await changed()
       return false
@@ -120,17 +123,32 @@ export class Reads {
     return await commits.reached(committed)
   }
 
-  async #evaluate(
-    view: RecordingView,
-    session: bigint,
+  /**
+   * Until nobody else has a hold on these. A listing is of names: attributes of what is in it, which it may do without, are
+   * waited for only while they may come soon, or a host that is gone would keep others from listing where it has worked.
+   */
+  async #released(
+    held: bigint[],
     caller: Caller,
     call: FileCall,
+    how: ReadHow,
+  ): Promise<Answer | 'not soon' | undefined> {
+    const released = this.#ports.changes.release(held, caller, how)
+    if (call.$case !== 'readdir' || held.includes(call.value.ino)) return await released
+    return await Promise.race([released, ticks(this.#ports.changed, holderTicks).then(() => 'not soon' as const)])
+  }
+
+  async #evaluate(
+    view: RecordingView,
+    caller: Caller,
+    call: FileCall,
+    { session, without = nothing }: { readonly session: bigint; readonly without?: ReadonlySet<bigint> },
   ): Promise<Answer | 'changed meanwhile'> {
     const { nowNs } = this.#ports
     try {
       const outcome = operate(view, caller, call, { nowNs: nowNs(), session })
       if (outcome.blobRead !== undefined) return await this.#contents(view, call, outcome.blobRead)
-      if (outcome.scan !== undefined) return this.#done(await this.#entries(view, call, outcome.scan))
+      if (outcome.scan !== undefined) return this.#done(await this.#entries(view, call, outcome.scan, without))
       return this.#done(outcome.reply)
     } catch (error) {
       return this.#failed(error)
@@ -148,10 +166,10 @@ export class Reads {
     return this.#done({ $case: 'data', value: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) })
   }
 
-  async #entries(view: RecordingView, call: FileCall, scan: Scan): Promise<FileResult> {
+  async #entries(view: RecordingView, call: FileCall, scan: Scan, without: ReadonlySet<bigint>): Promise<FileResult> {
     if (call.$case !== 'readdir') throw new TypeError(`${call.$case} lists nothing`)
     const rows = await this.#ports.state.scan(scan.prefix, scan.from, scan.count)
-    return listing(view, call.value, rows)
+    return listing(view, call.value, rows, without)
   }
 
   #done(reply: FileResult): Answer {
@@ -168,11 +186,15 @@ export class Reads {
 type Part = NonNullable<Outcome['blobRead']>
 type Scan = NonNullable<Outcome['scan']>
 
+const nothing: ReadonlySet<bigint> = new Set()
+
 /** An answer that takes so many ticks was lost: messages may be. */
 const answerTicks = 4
+/** Who is there gives a hold back sooner. */
+const holderTicks = 8
 
-async function lost(changed: () => Promise<void>): Promise<undefined> {
-  for (let tick = 0; tick < answerTicks; tick++) await changed()
+async function ticks(changed: () => Promise<void>, count: number): Promise<undefined> {
+  for (let tick = 0; tick < count; tick++) await changed()
   return undefined
 }
 

@@ -2,6 +2,7 @@ import t from 'tap'
 import { errnos } from '../../../proto/errno.ts'
 import { epoch, type NodeId, type Seq, seq } from '../../../proto/ids.ts'
 import { origin, type Position } from '../../../replication/entry.ts'
+import { operate } from '../../../server/filesystem/operate.ts'
 import type { CutOff } from '../../../server/partition.ts'
 import type { Answer, FileCall, StatePort, Wanted } from '../../../server/session/ports.ts'
 import { Reads } from '../../../server/session/reads.ts'
@@ -9,7 +10,8 @@ import { RoleWatch } from '../../../server/session/role-watch.ts'
 import { Tickets } from '../../../server/session/tickets.ts'
 import { encodeBody } from '../../../server/store/body.ts'
 import type { Effect } from '../../../server/store/effect.ts'
-import { inodeKey } from '../../../server/store/keys.ts'
+import { encodeHold } from '../../../server/store/hold-records.ts'
+import { holdKey, inodeKey } from '../../../server/store/keys.ts'
 import { decodeInode, encodeInode } from '../../../server/store/records.ts'
 import { MemoryVolume, root } from './memory-volume.ts'
 
@@ -34,6 +36,8 @@ class Member {
   readonly asked: number[] = []
   readonly reads: Reads
   cutOff: CutOff = 'no'
+  /** Of inodes that others hold; none of them answers, if it isn't said otherwise. */
+  release: (inos: readonly bigint[]) => Promise<undefined> = async () => await new Promise(() => {})
 
   constructor(state: Partial<StatePort> = {}) {
     this.memory.primary = 's1' as NodeId
@@ -48,14 +52,39 @@ class Member {
       nowNs: () => 7n,
       log: () => {},
       changed: this.roles.changed,
-      changes: { release: async () => undefined },
+      changes: { release: async (inos) => await this.release(inos) },
       cutOff: () => this.cutOff,
     })
   }
 
-  read(call: FileCall = getattr, seen: Position = origin, want = wanted()): { answer: Answer | undefined } {
+  /** @returns the new file's number */
+  create(name: string): bigint {
+    const value = { parent: 1n, name: Buffer.from(name), mode: 0o644, umask: 0, flags: 2 }
+    const { effects, reply } = operate(this.memory.state.pending, root, { $case: 'create', value }, { nowNs: 1n })
+    this.memory.put(effects)
+    return reply.$case === 'entry' ? (reply.value.attributes?.ino ?? 0n) : 0n
+  }
+
+  hold(ino: bigint, session: bigint): void {
+    this.memory.put([{ kind: 'put', key: holdKey(ino), value: encodeHold({ session, number: 1n }) }])
+  }
+
+  async ticks(count: number): Promise<void> {
+    for (let tick = 0; tick < count; tick++) {
+      await settled()
+      this.roles.wake()
+    }
+    await settled()
+  }
+
+  read(
+    call: FileCall = getattr,
+    seen: Position = origin,
+    want = wanted(),
+    session = 1n,
+  ): { answer: Answer | undefined } {
     const result: { answer: Answer | undefined } = { answer: undefined }
-    void this.reads.answer(root, call, { seen, session: 1n, wanted: want }).then((answer) => {
+    void this.reads.answer(root, call, { seen, session, wanted: want }).then((answer) => {
       result.answer = answer
     })
     return result
@@ -201,4 +230,51 @@ void t.test('size and contents are of one state, and a lease lost while reading 
   reads.shift()?.()
   await settled()
   t.match(reading.answer, { kind: 'done', errno: 0, reply: { $case: 'data', value: Buffer.from('newer') } })
+})
+
+const readdir: FileCall = { $case: 'readdir', value: { ino: 1n, cookie: 0n, count: 100, attributes: true } }
+
+/** Names, each with whether its attributes are said. */
+function listed(answer: Answer | undefined): Record<string, boolean> | undefined {
+  if (answer?.kind !== 'done' || answer.reply?.$case !== 'listing') return undefined
+  const named = answer.reply.value.entries.filter(({ name }) => !String(name).startsWith('.'))
+  return Object.fromEntries(named.map(({ name, attributes }) => [String(name), attributes !== undefined]))
+}
+
+void t.test('a listing waits for holds on what is in it only while their holders may answer soon', async (t) => {
+  const member = new Member()
+  const held = member.create('held')
+  member.create('free')
+  member.hold(held, 2n)
+  const ofItsHolder = member.read(readdir, origin, wanted(), 2n)
+  const reading = member.read(readdir)
+  const lookup = member.read({ $case: 'lookup', value: { parent: 1n, name: Buffer.from('held') } })
+  await settled()
+  t.same(listed(ofItsHolder.answer), { held: true, free: true })
+  t.equal(reading.answer, undefined, 'the holder may answer yet')
+  await member.ticks(20)
+  t.same(listed(reading.answer), { held: false, free: true }, 'it did not: its name is there all the same')
+  t.equal(lookup.answer, undefined, 'whoever asks for its attributes waits on')
+})
+
+void t.test('a listing says all of what was given back soon', async (t) => {
+  const member = new Member()
+  const held = member.create('held')
+  member.hold(held, 2n)
+  member.release = async (inos) => {
+    t.same(inos, [held])
+    await member.roles.changed()
+    member.memory.put([{ kind: 'delete', key: holdKey(held) }])
+  }
+  const reading = member.read(readdir)
+  await member.ticks(2)
+  t.same(listed(reading.answer), { held: true })
+})
+
+void t.test('a listing of a directory that another host holds waits for it', async (t) => {
+  const member = new Member()
+  member.hold(1n, 2n)
+  const reading = member.read(readdir)
+  await member.ticks(40)
+  t.equal(reading.answer, undefined, 'names may have been made there')
 })
