@@ -3,7 +3,7 @@ import { sliceBytesMax, sliceKeysMax, type WorkItem } from '../../replication/wo
 import type { State } from './apply.ts'
 import type { BlobSize } from './blob-list.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
-import { digestBytes, digestOfPiece, piecesOf, sameDigest } from './digests.ts'
+import { digestBytes, digestOfPiece, type Piece, piecesOf, sameDigest } from './digests.ts'
 import type { Effect } from './effect.ts'
 import type { Described, ReadSlice } from './key-slices.ts'
 import { type BlockSum, encodeSliceBody } from './slice-body.ts'
@@ -13,6 +13,7 @@ type Range = Extract<WorkItem, { kind: 'range' }>
 type BlobRangeItem = Extract<WorkItem, { kind: 'blobRange' }>
 
 const sizeBytes = 6
+const sumBytes = 4
 
 /** The part of a range that makes one slice; the rest begins with a block. */
 function cutRange(item: Range): { readonly head: Range; readonly rest: Range | undefined } {
@@ -25,13 +26,24 @@ function cutRange(item: Range): { readonly head: Range; readonly rest: Range | u
   }
 }
 
-/** Digests: u48 size of the blob, then those of the pieces. */
+/** The blocks that a range touches, whole. */
+function blocksOf({ offset, length }: Range): { readonly from: number; readonly length: number } {
+  const from = offset - (offset % blockBytes)
+  return { from, length: Math.ceil((offset + length) / blockBytes) * blockBytes - from }
+}
+
+/**
+ * Digests: u48 size of the blob, those of the pieces, then u32 crc32 of each block, so that a source whose own is damaged
+ * sees whether what belongs there is there.
+ */
 export async function describeRange({ blobs }: State, item: Range): Promise<Described> {
   const { head, rest } = cutRange(item)
-  const bytes = await blobs.read(head.blob, head.offset, head.length)
-  const writer = new ByteWriter(sizeBytes + (head.length / 4096 + 2) * digestBytes)
+  const { from, length } = blocksOf(head)
+  const bytes = await blobs.read(head.blob, from, length)
+  const writer = new ByteWriter(sizeBytes + (head.length / 4096 + 2) * digestBytes + (length / blockBytes) * sumBytes)
   writer.u48(blobs.size(head.blob))
-  for (const piece of piecesOf(head.offset, head.length)) writer.bytes(digestOfPiece(piece, bytes, head.offset))
+  for (const piece of piecesOf(head.offset, head.length)) writer.bytes(digestOfPiece(piece, bytes, from))
+  for (let at = 0; at < length; at += blockBytes) writer.u32(crc32(bytes.subarray(at, at + blockBytes)))
   return { wanted: { item: head, digests: writer.take() }, rest }
 }
 
@@ -42,9 +54,8 @@ export async function readRange(
   done: (slice: ReadSlice) => void,
 ): Promise<void> {
   const { head, rest } = cutRange(item)
-  const from = head.offset - (head.offset % blockBytes)
-  const to = Math.ceil((head.offset + head.length) / blockBytes) * blockBytes
-  await state.blobs.readThen(head.blob, { offset: from, length: to - from }, (bytes) =>
+  const { from, length } = blocksOf(head)
+  await state.blobs.readThen(head.blob, { offset: from, length }, (bytes) =>
     done(rangeSlice(state, { head, rest, digests }, bytes, from)),
   )
 }
@@ -57,11 +68,17 @@ interface RangeAsked {
 
 /** `bytes` are whole blocks of the blob, from `from` on, up to its end. */
 function rangeSlice(state: State, { head, rest, digests }: RangeAsked, bytes: Buffer, from: number): ReadSlice {
-  if (damagedBlocks(state.sums, head.blob, bytes, from).length > 0) {
+  const damaged = damagedBlocks(state.sums, head.blob, bytes, from)
+  const isWholeThere = ({ at, sum }: DamagedBlock): boolean => sumIn(digests, head, at) === sum
+  if (!damaged.every(isWholeThere)) {
     return { item: head, rest, body: new Uint8Array(0), movedBytes: 0, damaged: true }
   }
   const size = state.blobs.size(head.blob)
-  const writes = differingRuns(head, digests, bytes, from).map(([start, end]): BlobWrite => {
+  const asThere = new Set(damaged.map(({ at }) => at))
+  const isEqual = ({ offset, length }: Piece, index: number): boolean =>
+    asThere.has(offset - (offset % blockBytes)) ||
+    sameDigest(digests.subarray(sizeBytes), index, digestOfPiece({ offset, length }, bytes, from))
+  const writes = differingRuns(head, isEqual).map(([start, end]): BlobWrite => {
     const data = bytes.subarray(start - from, Math.min(end - from, bytes.length))
     return { kind: 'blob.write', blob: head.blob, offset: start, data }
   })
@@ -74,12 +91,19 @@ function rangeSlice(state: State, { head, rest, digests }: RangeAsked, bytes: Bu
 
 type BlobWrite = Extract<Effect, { kind: 'blob.write' }>
 
+/** What the asker's block at an offset adds up to. undefined: it did not say. */
+function sumIn(digests: Uint8Array, head: Range, at: number): number | undefined {
+  const sums = digests.subarray(sizeBytes + piecesOf(head.offset, head.length).length * digestBytes)
+  const position = ((at - blocksOf(head).from) / blockBytes) * sumBytes
+  if (position + sumBytes > sums.length) return undefined
+  return new DataView(sums.buffer, sums.byteOffset).getUint32(position)
+}
+
 /** Runs [start, end) of pieces that the asker has not. */
-function differingRuns(head: Range, digests: Uint8Array, bytes: Buffer, from: number): [number, number][] {
+function differingRuns(head: Range, isEqual: (piece: Piece, index: number) => boolean): [number, number][] {
   const runs: [number, number][] = []
-  const theirs = digests.subarray(sizeBytes)
   for (const [index, piece] of piecesOf(head.offset, head.length).entries()) {
-    if (sameDigest(theirs, index, digestOfPiece(piece, bytes, from))) continue
+    if (isEqual(piece, index)) continue
     const last = runs.at(-1)
     if (last !== undefined && last[1] === piece.offset) last[1] = piece.offset + piece.length
     else runs.push([piece.offset, piece.offset + piece.length])
@@ -105,13 +129,24 @@ function knownSums(sums: BlockSums, { blob, offset, length }: Range, size: numbe
   return known
 }
 
-/** Offsets of the blocks whose bytes do not match a sum that is known. `bytes` as in `rangeSlice`. */
-export function damagedBlocks(sums: Pick<BlockSums, 'get'>, blob: bigint, bytes: Uint8Array, from: number): number[] {
-  const damaged: number[] = []
+/** A block whose bytes do not match the sum that is known of it. `at`: its offset. */
+export interface DamagedBlock {
+  readonly at: number
+  readonly sum: number
+}
+
+/** `bytes` as in `rangeSlice`. */
+export function damagedBlocks(
+  sums: Pick<BlockSums, 'get'>,
+  blob: bigint,
+  bytes: Uint8Array,
+  from: number,
+): DamagedBlock[] {
+  const damaged: DamagedBlock[] = []
   for (let at = 0; at < bytes.length; at += blockBytes) {
     const block = bytes.subarray(at, at + blockBytes)
     const sum = sums.get(blob, (from + at) / blockBytes, block.length)
-    if (sum !== undefined && crc32(block) !== sum) damaged.push(from + at)
+    if (sum !== undefined && crc32(block) !== sum) damaged.push({ at: from + at, sum })
   }
   return damaged
 }

@@ -55,7 +55,7 @@ async function addRange(digest: Digest, state: State, item: Extract<WorkItem, { 
   const bytes = await state.blobs.capture(blob, from, Math.ceil(end / blockBytes) * blockBytes - from)
   const known = { get: (_blob: bigint, block: number) => sums.get(block) }
   digest.add(`${blob} size`, Buffer.from(String(size)))
-  for (const at of damagedBlocks(known, blob, bytes, from)) digest.damaged.push(`${blob}:${at}`)
+  for (const { at } of damagedBlocks(known, blob, bytes, from)) digest.damaged.push(`${blob}:${at}`)
   for (let at = from; at < Math.min(end, size); at += blockBytes) {
     const start = Math.max(at, item.offset)
     const block = bytes.subarray(start - from, Math.min(at + blockBytes, end) - from)

@@ -4,6 +4,7 @@ import { ByteReader, ByteWriter } from './bytes.ts'
 import { digestBytes, digestOfValue, noDigest, sameDigest } from './digests.ts'
 import type { Effect } from './effect.ts'
 import type { KeyState } from './key-state.ts'
+import { madeSum, storedSum } from './seal.ts'
 import { encodeSliceBody } from './slice-body.ts'
 
 export type ReadSlice = Omit<Slice, 'at'>
@@ -18,12 +19,31 @@ export interface Described {
   readonly rest: WorkItem | undefined
 }
 
-/** Digests: those of the values, in the order of the keys. */
+/**
+ * What the asker has under a key. `sum`: the checksum that its bytes make, so that a source whose own value is damaged sees
+ * whether what belongs there is there.
+ */
+interface Theirs {
+  readonly digest: Uint8Array
+  readonly sum: number
+}
+const theirsBytes = digestBytes + 4
+
+function describeValue(writer: ByteWriter, value: Uint8Array | undefined): void {
+  writer.bytes(digestOfValue(value))
+  writer.u32(value === undefined ? 0 : madeSum(value))
+}
+
+const readTheirs = (reader: ByteReader): Theirs => ({ digest: reader.bytes(digestBytes), sum: reader.u32() })
+
+const nothing: Theirs = { digest: noDigest, sum: 0 }
+
+/** Digests: of the values, in the order of the keys. */
 export function describeKeys(state: KeyState, item: Keys): Described {
   const keys = item.keys.slice(0, sliceKeysMax)
-  const digests = new Uint8Array(keys.length * digestBytes)
-  for (const [index, key] of keys.entries()) digests.set(digestOfValue(state.get(key)), index * digestBytes)
-  const wanted = { item: { kind: 'keys', keys } as const, digests }
+  const writer = new ByteWriter(keys.length * theirsBytes)
+  for (const key of keys) describeValue(writer, state.get(key))
+  const wanted = { item: { kind: 'keys', keys } as const, digests: writer.take() }
   if (item.keys.length <= sliceKeysMax) return { wanted, rest: undefined }
   return { wanted, rest: { kind: 'keys', keys: item.keys.slice(sliceKeysMax) } }
 }
@@ -34,11 +54,11 @@ export async function describeKeyRange(state: KeyState, item: KeyRange): Promise
   const found = await reader.read(sliceKeysMax + 1)
   await reader.close()
   const next = found[sliceKeysMax]?.[0]
-  const writer = new ByteWriter(found.length * 40 + 16)
+  const writer = new ByteWriter(found.length * 44 + 16)
   writer.varint(Math.min(found.length, sliceKeysMax))
   for (const [key, value] of found.slice(0, sliceKeysMax)) {
     writer.key(key)
-    writer.bytes(digestOfValue(value))
+    describeValue(writer, value)
   }
   const digests = writer.take()
   if (next === undefined) return { wanted: { item, digests }, rest: undefined }
@@ -50,10 +70,11 @@ export async function describeKeyRange(state: KeyState, item: KeyRange): Promise
 
 export function readKeys(state: KeyState, item: Keys, digests: Uint8Array, isSound: IsSound): ReadSlice {
   const maker = new KeySliceMaker(state, isSound)
+  const reader = new ByteReader(digests)
   let index = 0
   for (const key of item.keys) {
     if (maker.isFull) break
-    maker.add(key, (digest) => sameDigest(digests, index, digest))
+    maker.add(key, digests.length === 0 ? undefined : readTheirs(reader))
     index++
   }
   const rest = index < item.keys.length ? ({ kind: 'keys', keys: item.keys.slice(index) } as const) : undefined
@@ -84,7 +105,7 @@ export async function readKeyRange(
         cut = key
         break
       }
-      maker.add(key, (digest) => (theirs.get(key) ?? absent) === hex(digest))
+      maker.add(key, theirs.get(key) ?? nothing)
     }
     if (cut === undefined) done(maker.slice(item, undefined))
     else {
@@ -96,17 +117,13 @@ export async function readKeyRange(
   }
 }
 
-const hex = (digest: Uint8Array): string => Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('hex')
-
-const absent = hex(noDigest)
-
-function decodeKeyDigests(digests: Uint8Array): Map<Key, string> {
-  const theirs = new Map<Key, string>()
+function decodeKeyDigests(digests: Uint8Array): Map<Key, Theirs> {
+  const theirs = new Map<Key, Theirs>()
   const reader = new ByteReader(digests)
   if (digests.length === 0) return theirs
   for (let count = reader.varint(); count > 0 && !reader.broken; count--) {
     const key = reader.key()
-    theirs.set(key, hex(reader.bytes(digestBytes)))
+    theirs.set(key, readTheirs(reader))
   }
   return theirs
 }
@@ -128,11 +145,14 @@ class KeySliceMaker {
     return this.#movedBytes >= sliceBytesMax
   }
 
-  /** `isEqual` tells whether the asker has a value with that digest. */
-  add(key: Key, isEqual: (digest: Uint8Array) => boolean): void {
+  /** @param theirs undefined: not known */
+  add(key: Key, theirs: Theirs | undefined): void {
     const value = this.#state.get(key)
-    if (value !== undefined && !this.#isSound(key, value)) this.#damaged = true
-    if (isEqual(digestOfValue(value))) return
+    if (value !== undefined && !this.#isSound(key, value)) {
+      if (theirs?.sum !== storedSum(value)) this.#damaged = true
+      return
+    }
+    if (theirs !== undefined && sameDigest(theirs.digest, 0, digestOfValue(value))) return
     if (value === undefined) this.#effects.push({ kind: 'delete', key })
     else this.#effects.push({ kind: 'put', key, value })
     this.#movedBytes += value?.length ?? 0

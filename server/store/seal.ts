@@ -43,6 +43,10 @@ export function intact(value: Uint8Array): boolean {
   return end >= headBytes && storedChecksum(value, end) === checksum(value, end)
 }
 
+/** The checksum that a value has in it, and the one that its bytes make. For any bytes. */
+export const storedSum = (value: Uint8Array): number => storedChecksum(value, value.length - checkBytes)
+export const madeSum = (value: Uint8Array): number => checksum(value, value.length - checkBytes)
+
 /**
  * Where the body ends; it begins at `bodyAt`.
  *

@@ -5,7 +5,7 @@ import t from 'tap'
 import { Cluster, type Test } from '../fixtures/cluster.ts'
 import { mustRun } from '../fixtures/run.ts'
 import { text } from '../fixtures/sources.ts'
-import { expect } from '../fixtures/wait.ts'
+import { expect, waitFor } from '../fixtures/wait.ts'
 
 // What a disk or a person's hand does to one mirror is found by comparing, and mended from the others.
 
@@ -96,6 +96,48 @@ void t.test('a byte flipped in the primary, and in a stopped mirror', async (t) 
   await mend(t)
   const contents = await mustRun('cat', [join(cluster.tree, bigFile)])
   t.equal(contents.stdout, `${marker}\n${text(1, 300_000)}`, 'the file is as it was written')
+})
+
+void t.test('a byte flipped in the primary, while nobody else is in sync', async (t) => {
+  const primary = await cluster.primary()
+  const [mirror = '', away = ''] = await cluster.others()
+  await cluster.stopServer(away)
+  await cluster.waitForState(away, 'down')
+  flipByte(expect(blobFiles(join(cluster.state, primary))[0], 'no file holds the contents'), 200_000)
+  const { code, stderr } = await cluster.banyan(['resync', '--full', '--member', mirror], { limitMs: 60_000 })
+  t.equal(code, 0, `the mirror keeps what is whole there, and is in sync again: ${stderr}`)
+  await cluster.startServer(away)
+  await cluster.inSync()
+  const { said } = await damaged()
+  const differing = said.split('\n').filter((line) => line.includes('differs on'))
+  t.match(differing, [`differs on ${primary}`], 'the primary is named, and only once')
+  await mend(t)
+  t.ok((await mustRun('cat', [join(cluster.tree, bigFile)])).stdout === `${marker}\n${text(1, 300_000)}`, 'as written')
+})
+
+void t.test('a byte flipped in the primary, and in the only other copy', async (t) => {
+  const primary = await cluster.primary()
+  const [mirror = '', away = ''] = await cluster.others()
+  await cluster.stopServer(away)
+  await cluster.waitForState(away, 'down')
+  for (const [name, at] of [
+    [primary, 10],
+    [mirror, 20],
+  ] as const) {
+    flipByte(expect(blobFiles(join(cluster.state, name))[0], 'no file holds the contents'), at)
+  }
+  const resynced = cluster.banyan(['resync', '--full', '--member', mirror], { limitMs: 60_000 })
+  await waitFor(
+    () => readFileSync(join(cluster.state, 'log', `${primary}.log`), 'utf8').includes('slice.damaged') || undefined,
+    { what: 'the primary to find that neither copy is whole', limitMs: 20_000 },
+  )
+  t.match((await damaged()).said, bigFile, 'verify names the file')
+  await mustRun('rm', [join(cluster.tree, bigFile)])
+  const { code, stderr } = await resynced
+  t.equal(code, 0, `the mirror goes on when the file is removed: ${stderr}`)
+  await cluster.startServer(away)
+  await cluster.inSync()
+  await cluster.verifyEqual()
 })
 
 void t.test("a key removed from a stopped mirror's store", async (t) => {

@@ -2,11 +2,11 @@ import type { Key, NodeId } from '../../proto/ids.ts'
 import type { SimDirectory } from './directory.ts'
 import type { Disk } from './disk.ts'
 import type { Host } from './host.ts'
+import { blockPart, keyPart } from './items.ts'
 import { type FaultKind, faultKinds, type Mix } from './mixes.ts'
 import type { SimNetwork } from './network.ts'
 import type { Operator } from './operator.ts'
 import type { Prng } from './random.ts'
-import { blocks } from './state.ts'
 import type { Timeline } from './timeline.ts'
 import type { Trace } from './trace.ts'
 
@@ -262,18 +262,19 @@ function flipIn(disk: Disk, random: Prng): string | undefined {
   if (blob !== undefined && bytes !== undefined && bytes.length > 0) {
     const spoilt = Uint8Array.from(bytes)
     const at = random.below(spoilt.length)
+    const [part = '', sum] = blockPart(disk.os.state, blob, at)[0] ?? []
     spoilt[at] = (spoilt[at] ?? 0) ^ 1
     blobs.set(blob, spoilt)
-    const part = `${blob}:${blocks(at, 1)[0]}`
-    damaged.add(part)
+    damaged.set(part, sum)
     return part
   }
   if (names.length === 0) return undefined
   const key: Key = random.pick(names)
   const value = Uint8Array.from(keys.get(key) ?? [])
+  const sum = keyPart(disk.os.state, key)[0]?.[1]
   if (value.length === 0) return undefined
   value[random.below(value.length)] = 0x21
   keys.set(key, value)
-  damaged.add(key)
+  damaged.set(key, sum)
   return key
 }

@@ -31,14 +31,18 @@ export function sliceOf(state: State, wanted: Wanted): Omit<Slice, 'at'> {
   const theirs = new Map<string, string>(unconditional ? [] : (JSON.parse(untext(wanted.digests)) as Parts))
   const ours = new Map(partsOf(state, head))
   const effects: Effect[] = []
+  let damaged = false
   for (const [part, digest] of ours) {
-    if (theirs.get(part) !== digest) effects.push(...partPut(state, head, part))
+    const isSpoilt = state.damaged.has(part)
+    const sum = isSpoilt ? state.damaged.get(part) : digest // of what is spoilt here they may have what belongs there
+    if (sum !== undefined && theirs.get(part) === sum) continue
+    effects.push(...partPut(state, head, part))
+    damaged ||= isSpoilt
   }
   for (const part of theirs.keys()) {
     if (!ours.has(part) && isIn(head, part)) effects.push(partDelete(head, part))
   }
   const moved = effects.reduce((sum, effect) => sum + movedBy(effect), 0)
-  const damaged = damagedParts(state, head).length > 0
   return { item: head, body: encodeBody(effects), rest, movedBytes: moved, damaged }
 }
 
@@ -106,19 +110,24 @@ function partsOf(state: State, item: WorkItem): Parts {
       const data = state.blobs.get(item.blob)
       if (data === undefined) return []
       const size = ['size', String(data.length)] as const
-      const padded = sized(data, Math.max(data.length, item.offset + item.length + blockSize))
-      const sums = blocks(item.offset, item.length).map(
-        (block) => [`${item.blob}:${block}`, String(hashBytes(padded.subarray(block, block + blockSize)))] as const,
-      )
-      return [size, ...sums]
+      return [size, ...blocks(item.offset, item.length).flatMap((block) => blockPart(state, item.blob, block))]
     }
   }
 }
 
-function keyPart(state: State, key: Key): Parts {
-  const value = state.keys.get(key)
-  return value === undefined ? [] : [[key, String(hashBytes(value))]]
+/** Of the block at an offset. What is beyond the blob's end counts as zeros. */
+export function blockPart(state: State, blob: bigint, offset: number): Parts {
+  const [block = 0] = blocks(offset, 1)
+  const data = state.blobs.get(blob)
+  return data === undefined ? [] : [[`${blob}:${block}`, sumOf(sized(data.subarray(block), blockSize))]]
 }
+
+export function keyPart(state: State, key: Key): Parts {
+  const value = state.keys.get(key)
+  return value === undefined ? [] : [[key, sumOf(value)]]
+}
+
+const sumOf = (bytes: Uint8Array): string => String(hashBytes(bytes))
 
 function partPut(state: State, item: WorkItem, part: string): Effect[] {
   switch (item.kind) {

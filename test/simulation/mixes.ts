@@ -102,7 +102,7 @@ export const mixes = {
     attested: 0.3,
   },
   rot: {
-    faults: { flip: 1500, pause: 3000, handOver: 4000, resyncFully: 2500 },
+    faults: { flip: 1500, pause: 3000, handOver: 4000, resyncFully: 2500, wipe: 6000 },
     network: 'good',
     directory: 'good',
     attested: 1,

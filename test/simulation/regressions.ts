@@ -62,4 +62,10 @@ export const regressions: readonly Regression[] = [
     story:
       'a flush was answered by a primary alone, while others who had not flushed might lead: the set was too small',
   },
+  {
+    seed: 1502423,
+    faults: 'rot',
+    story:
+      'a block went bad at the primary while all others compared everything: nobody was in sync again, though whole',
+  },
 ]

@@ -433,6 +433,6 @@ function isSpoilt(state: SimStorage['state'], op: Op): boolean {
   const { keys, blob } = touchedBy(op.object)
   return (
     keys.some((key) => state.damaged.has(key)) ||
-    (blob !== undefined && [...state.damaged].some((part) => part.startsWith(`${blob}:`)))
+    (blob !== undefined && [...state.damaged.keys()].some((part) => part.startsWith(`${blob}:`)))
   )
 }

@@ -12,13 +12,16 @@ export const blockSize = 16
 export class State {
   readonly keys: Map<Key, Uint8Array>
   readonly blobs: Map<bigint, Uint8Array>
-  /** Values that a flipped bit has spoilt: named as `Storage.digest` names parts. Their checksum no longer fits. */
-  readonly damaged: Set<string>
+  /**
+   * Values that a flipped bit has spoilt, named as `Storage.digest` names parts, each with the checksum that it no longer fits;
+   * undefined: that is not known any more.
+   */
+  readonly damaged: Map<string, string | undefined>
 
   constructor(from?: State) {
     this.keys = new Map(from?.keys)
     this.blobs = new Map(from?.blobs)
-    this.damaged = new Set(from?.damaged)
+    this.damaged = new Map(from?.damaged)
   }
 
   apply(effect: Effect): void {
@@ -67,7 +70,7 @@ export class State {
     for (const blob of [...this.blobs.keys()].sort((a, b) => Number(a - b))) {
       yield `blob ${blob} = ${JSON.stringify(untext(this.blobs.get(blob) ?? new Uint8Array(0)))}`
     }
-    for (const part of [...this.damaged].sort()) yield `damaged ${part}`
+    for (const part of [...this.damaged.keys()].sort()) yield `damaged ${part}`
   }
 
   #putBlob(blob: bigint, data: Uint8Array): void {
@@ -81,7 +84,9 @@ export class State {
     const size = this.blobs.get(blob)?.length ?? 0
     for (const block of blocks(offset, length)) {
       const end = Math.min(block + blockSize, Math.max(size, offset))
-      if (block >= offset && end <= offset + length) this.damaged.delete(`${blob}:${block}`)
+      const part = `${blob}:${block}`
+      if (block >= offset && end <= offset + length) this.damaged.delete(part)
+      else if (this.damaged.has(part)) this.damaged.set(part, undefined)
     }
   }
 }

@@ -2,10 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Level } from 'level'
 import t, { type Test } from 'tap'
+import type { Key } from '../../../proto/ids.ts'
 import type { ItemDigest } from '../../../replication/ports.ts'
-import { everything, type WorkItem } from '../../../replication/work.ts'
+import { everything, type Wanted, type WorkItem } from '../../../replication/work.ts'
 import { BlobFiles } from '../../../server/store/blob-files.ts'
-import { frame, seal } from '../../../server/store/seal.ts'
+import { frame, intact, seal } from '../../../server/store/seal.ts'
 import { VolumeStore } from '../../../server/store/volume-store.ts'
 import { bytes, epoch, key, put, seq, write } from './history.ts'
 import { resyncAll, Writer } from './storage-suite.ts'
@@ -128,4 +129,74 @@ void t.test('a key that is gone from level, and a value that is spoilt, are seen
   )
   t.ok(broken.damaged.includes(key('n4')))
   t.match(await slice(again, { kind: 'keys', keys: [key('n4')] }), { damaged: true })
+})
+
+// A mirror that has to compare everything, and a source that has gone bad in one place meanwhile: had it to bring over what is
+// whole at the mirror, nobody would get in sync again.
+for (const [what, work, known] of [
+  ['a part of it', [{ kind: 'range', blob: 5n, offset: 69_500, length: 1000 }], []],
+  ['it', [{ kind: 'range', blob: 5n, offset: 65_536, length: 65_536 }], ['5:65536']],
+  ['its blob', [range(5n, 300_000)], ['5:65536']],
+  ['everything', everything, ['5:65536']],
+] as const) {
+  void t.test(
+    `a block that is damaged at the source, and whole at who asks for ${what}, is left as it is there`,
+    async (t) => {
+      const source = await filled(t)
+      const mirror = await filled(t)
+      source.writer.do([write(5n, 200_000, Buffer.alloc(500, 1))])
+      flip(source.dir, 5n, 70_000)
+      mirror.store.beginResync(source.writer.last, [{ epoch: epoch(1), first: seq(1) }], work)
+      const to = suited(t, mirror.dir, mirror.store)
+      await resyncAll(suited(t, source.dir, source.store), to, () => source.writer.last)
+      t.equal(mirror.store.resync()?.remaining.length, 0)
+      t.same((await digest(mirror.store, range(5n, 300_000))).damaged, [])
+      t.same(await mirror.store.readBlob(5n, 65_536, 65_536), Buffer.alloc(65_536, 5))
+      flip(mirror.dir, 5n, 70_000)
+      t.same((await digest(mirror.store, range(5n, 300_000))).damaged, known, 'the sum of a whole block is known')
+    },
+  )
+}
+
+void t.test(
+  'a block that is damaged at the source, and is not what belongs there at who asks, is not passed on',
+  async (t) => {
+    const source = await filled(t)
+    const mirror = await filled(t)
+    flip(source.dir, 5n, 70_000)
+    flip(mirror.dir, 5n, 70_000) // the very same bytes: they are as bad there
+    const item = range(5n, 300_000)
+    const wanted = await new Promise<Wanted>((done) => mirror.store.describe(item, done))
+    const read = await new Promise<{ readonly damaged: boolean }>((done) => source.store.readSlice(wanted, done))
+    t.match(read, { damaged: true })
+  },
+)
+
+void t.test('a value that is damaged at the source, and whole at who asks, is left as it is there', async (t) => {
+  const options = { valueIsSound: (name: Key, value: Uint8Array) => name !== key('spoilt') || intact(value) }
+  const members: { readonly dir: string; readonly store: VolumeStore; readonly writer: Writer }[] = []
+  const whole = seal(Buffer.from(frame(3, 1, 10).fill(7)))
+  const spoilt = Uint8Array.from(whole).fill(8, 3, 4)
+  const other = seal(Buffer.from(frame(3, 1, 10).fill(9)))
+  for (const value of [spoilt, whole, other, spoilt]) {
+    const dir = join(await newDir(t), 'store')
+    const store = await openStore(t, dir, options)
+    const writer = new Writer(suited(t, dir, store))
+    writer.do([put('sound', 'value'), { kind: 'put', key: key('spoilt'), value }])
+    members.push({ dir, store, writer })
+  }
+  const [source, ...mirrors] = members
+  if (source === undefined) throw new Error('no source')
+  for (const work of [[{ kind: 'keys', keys: [key('sound'), key('spoilt')] } as const], everything]) {
+    for (const [index, { dir, store }] of mirrors.entries()) {
+      store.beginResync(source.writer.last, [{ epoch: epoch(1), first: seq(1) }], work)
+      const resynced = resyncAll(suited(t, source.dir, source.store), suited(t, dir, store), () => source.writer.last)
+      if (index > 0) await t.rejects(resynced, { message: /damaged/ }, 'what belongs there is not known')
+      else {
+        await resynced
+        t.same(store.committed.get(key('spoilt')), whole)
+        t.equal(store.resync()?.remaining.length, 0)
+      }
+    }
+  }
 })
